@@ -1,0 +1,237 @@
+//! Streams in memory.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Batch, Inbox, Message, Pool};
+use crate::budget::{Budget, Charge};
+use crate::event::{Block, Tag};
+
+/// A batch holds at most this much; only an append that is longer by itself makes a longer one.
+pub const BATCH_MAX: usize = 256 * 1024;
+
+/// The room an open batch starts with while its stream is quiet.
+const BATCH_MIN: usize = 4 * 1024;
+
+/// The events of one tag and one input, on their way to the routes that want them.
+#[derive(Debug)]
+pub struct Stream {
+    tag: Tag,
+    routes: Vec<Arc<Inbox>>,
+    budget: Arc<Budget>,
+    pool: Arc<Pool>,
+    /// `Flush`: how long an event may wait for company.
+    linger: Duration,
+    open: Mutex<Open>,
+}
+
+/// The batch that is being filled.
+#[derive(Debug, Default)]
+struct Open {
+    block: Block,
+    /// The block's room came from the pool.
+    pooled: bool,
+    charge: Option<Charge>,
+    due: Option<Instant>,
+    /// When the batch before this one was due.
+    last_due: Option<Instant>,
+    /// The batch before this one was full, so this one will be.
+    busy: bool,
+}
+
+impl Stream {
+    /// A stream for these routes.
+    pub fn new(
+        tag: Tag,
+        routes: Vec<Arc<Inbox>>,
+        budget: Arc<Budget>,
+        pool: Arc<Pool>,
+        linger: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tag,
+            routes,
+            budget,
+            pool,
+            linger,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Appends events. Those of one caller stay in order.
+    pub fn append(self: &Arc<Self>, events: &Block) {
+        let mut open = self.lock();
+        if open.block.len() + events.len() > BATCH_MAX && !open.block.is_empty() {
+            self.seal_open(&mut open, true);
+        }
+        if open.block.is_empty() {
+            self.begin(&mut open, events.len());
+        }
+        self.make_room(&mut open, events.len());
+        open.block.append(events);
+    }
+
+    /// Seals the open batch, if there is one, and tells every route.
+    pub fn seal(&self) {
+        let mut open = self.lock();
+        if !open.block.is_empty() {
+            self.seal_open(&mut open, false);
+        }
+    }
+
+    /// Whether nothing waits here and nobody else refers to the stream.
+    pub fn is_idle(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 && self.lock().block.is_empty()
+    }
+
+    /// Begins a batch: due at once after a quiet period, else `Flush` after the one before.
+    fn begin(self: &Arc<Self>, open: &mut Open, first: usize) {
+        let now = Instant::now();
+        let due = open
+            .last_due
+            .map_or(now, |last| now.max(last + self.linger));
+        open.due = Some(due);
+        open.pooled = open.busy && first <= self.pool.size();
+        if open.pooled {
+            open.block = self.pool.take();
+            open.charge = Some(self.budget.charge(open.block.capacity() as u64));
+        }
+        for route in &self.routes {
+            route.put(Message::Opened(Arc::clone(self), due));
+        }
+    }
+
+    /// Makes room by doubling, but never for more than a batch, and charges what it takes.
+    fn make_room(&self, open: &mut Open, length: usize) {
+        if open.block.capacity() - open.block.len() >= length {
+            return;
+        }
+        let limit = BATCH_MAX.saturating_sub(open.block.len());
+        let grown = open
+            .block
+            .reserve_exact(open.block.capacity().max(BATCH_MIN).min(limit).max(length));
+        match &mut open.charge {
+            Some(charge) => charge.grow(grown as u64),
+            charge => *charge = Some(self.budget.charge(grown as u64)),
+        }
+    }
+
+    fn seal_open(&self, open: &mut Open, full: bool) {
+        let due = open.due.take().unwrap_or_else(Instant::now);
+        // A batch that was full before it was due leaves early, and the next one counts from there.
+        open.last_due = Some(due.min(Instant::now()));
+        open.busy = full;
+        let Some(charge) = open.charge.take() else {
+            return;
+        };
+        let block = std::mem::take(&mut open.block);
+        let pool = open.pooled.then(|| Arc::clone(&self.pool));
+        let batch = Arc::new(Batch {
+            tag: self.tag.clone(),
+            block,
+            due,
+            _charge: charge,
+            pool,
+        });
+        for route in &self.routes {
+            route.put(Message::Sealed(Arc::clone(&batch)));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, EventTime};
+
+    fn block(records: usize, size: usize) -> Block {
+        let mut block = Block::default();
+        for _ in 0..records {
+            block.push(Event {
+                time: EventTime::default(),
+                metadata: &[],
+                record: &vec![0xc0; size],
+            });
+        }
+        block
+    }
+
+    fn stream(routes: &[Arc<Inbox>]) -> (Arc<Stream>, Arc<Budget>) {
+        let budget = Budget::new(1 << 30);
+        (
+            Stream::new(
+                Tag::new(b"t"),
+                routes.to_vec(),
+                Arc::clone(&budget),
+                Arc::new(Pool::new(BATCH_MAX)),
+                Duration::from_secs(1),
+            ),
+            budget,
+        )
+    }
+
+    fn sealed(inbox: &Inbox) -> Vec<Arc<Batch>> {
+        let mut messages = Vec::new();
+        inbox.take(&mut messages);
+        messages
+            .into_iter()
+            .filter_map(|message| {
+                if let Message::Sealed(batch) = message {
+                    Some(batch)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_route_gets_the_same_batch_and_the_last_one_frees_it() {
+        let routes = [Arc::new(Inbox::default()), Arc::new(Inbox::default())];
+        let (stream, budget) = stream(&routes);
+        stream.append(&block(3, 10));
+        stream.seal();
+        let first = sealed(&routes[0]);
+        let second = sealed(&routes[1]);
+        assert_eq!(first[0].block.count(), 3);
+        assert!(Arc::ptr_eq(&first[0], &second[0]));
+        drop(first);
+        assert!(budget.used() > 0);
+        drop(second);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_full_batch_is_sealed_and_the_order_kept() {
+        let inbox = Arc::new(Inbox::default());
+        let (stream, _) = stream(std::slice::from_ref(&inbox));
+        for _ in 0..5 {
+            stream.append(&block(100, 1000));
+        }
+        let counts: Vec<_> = sealed(&inbox)
+            .iter()
+            .map(|batch| batch.block.count())
+            .collect();
+        assert_eq!(counts, [200, 200]);
+        stream.seal();
+        assert_eq!(sealed(&inbox)[0].block.count(), 100);
+    }
+
+    #[test]
+    fn the_first_event_is_due_at_once_and_the_next_batch_a_flush_later() {
+        let inbox = Arc::new(Inbox::default());
+        let (stream, _) = stream(std::slice::from_ref(&inbox));
+        let start = Instant::now();
+        stream.append(&block(1, 1));
+        stream.seal();
+        stream.append(&block(1, 1));
+        stream.seal();
+        let batches = sealed(&inbox);
+        assert!(batches[0].due <= Instant::now());
+        assert!(batches[1].due >= start + Duration::from_secs(1));
+    }
+}

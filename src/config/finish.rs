@@ -1,0 +1,117 @@
+//! What is wrong with a section as a whole, once every key that its plugin knows has been asked
+//! for.
+
+use std::collections::BTreeMap;
+
+use super::nearest::nearest;
+use super::section::{Property, SectionKind};
+use super::settings::{Settings, Use};
+
+/// Keys that the engine reads, not the plugin. Given twice, Fluent Bit warns and takes the last.
+const CORE: [&str; 16] = [
+    "alias",
+    "host",
+    "ipv6",
+    "listen",
+    "log_level",
+    "log_suppress_interval",
+    "match",
+    "match_regex",
+    "mem_buf_limit",
+    "name",
+    "port",
+    "retry_limit",
+    "routable",
+    "tag",
+    "threaded",
+    "workers",
+];
+
+/// How the other keys of the engine begin.
+const CORE_FAMILIES: [&str; 5] = ["net.", "rate_", "storage.", "thread.", "tls"];
+
+impl Settings<'_> {
+    /// Reports unknown keys, keys given too often, and keys without effect.
+    pub fn finish(mut self) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let section = self.section;
+        for property in &section.properties {
+            let count = counts.entry(&property.key).or_default();
+            *count += 1;
+            match self.usage(&property.key) {
+                None => self.unknown(property),
+                Some(Use::NoEffect) => self.problems.warning(
+                    &property.place,
+                    Some(&property.key),
+                    "has no effect here",
+                ),
+                Some(Use::Single) if *count > 1 => self.again(property, *count),
+                Some(Use::Single | Use::Repeatable) => {}
+            }
+        }
+    }
+
+    /// How a key may be used, or nothing if it is not known.
+    fn usage(&self, key: &str) -> Option<Use> {
+        let fits = |known: &str| {
+            known
+                .strip_suffix('*')
+                .is_some_and(|prefix| key.starts_with(prefix))
+        };
+        let of_family = || {
+            self.known
+                .iter()
+                .find(|(known, _)| fits(known))
+                .map(|(_, &usage)| usage)
+        };
+        self.known.get(key).copied().or_else(of_family)
+    }
+
+    fn unknown(&mut self, property: &Property) {
+        let known = self.known.keys().copied();
+        let hint = match nearest(&property.key, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        let message = format!("unknown property of {}; {hint}", self.subject());
+        if self.tolerant {
+            self.problems.warning(
+                &property.place,
+                Some(&property.key),
+                format!("{message} (it is ignored)"),
+            );
+        } else {
+            self.problems
+                .error(&property.place, Some(&property.key), message);
+        }
+    }
+
+    /// A key that may stand once is there again.
+    fn again(&mut self, property: &Property, count: usize) {
+        let (place, key) = (&property.place, Some(property.key.as_str()));
+        match self.section.kind {
+            SectionKind::Service => {}
+            kind if property.key == "name" || !kind.is_plugin() => {
+                self.problems.warning(
+                    place,
+                    key,
+                    format!("is set {count} times; the first counts"),
+                );
+            }
+            _ if is_core(&property.key) => {
+                self.problems
+                    .warning(place, key, format!("is set {count} times; the last counts"));
+            }
+            _ => self.problems.error(
+                place,
+                key,
+                format!("is set {count} times; {} takes it once", self.subject()),
+            ),
+        }
+    }
+}
+
+/// Whether the engine reads this key, whatever the plugin.
+fn is_core(key: &str) -> bool {
+    CORE.contains(&key) || CORE_FAMILIES.iter().any(|family| key.starts_with(family))
+}

@@ -1,0 +1,35 @@
+//! Sections for the tests of plugins.
+
+use super::{Place, Problems, Property, Section, SectionKind, Settings, Variables};
+
+/// What `read` makes of a section with these properties, and the problems that it and unknown keys give, a line each.
+pub(crate) fn configured<T>(
+    properties: &[(&str, &str)],
+    read: impl FnOnce(&mut Settings<'_>) -> T,
+) -> (T, Vec<String>) {
+    let place = Place::command_line();
+    let property = |(key, value): &(&str, &str)| Property {
+        key: (*key).to_owned(),
+        value: (*value).to_owned(),
+        place: place.clone(),
+    };
+    let properties = [("name", "plugin")]
+        .iter()
+        .chain(properties)
+        .map(property)
+        .collect();
+    let section = Section {
+        kind: SectionKind::Output,
+        place: place.clone(),
+        properties,
+    };
+    let (variables, mut problems) = (Variables::default(), Problems::default());
+    let mut settings = Settings::new(&section, &variables, &mut problems);
+    let made = read(&mut settings);
+    settings.finish();
+    let errors = problems.errors().map(|problem| format!("error: {problem}"));
+    let warnings = problems
+        .warnings()
+        .map(|problem| format!("warning: {problem}"));
+    (made, errors.chain(warnings).collect())
+}

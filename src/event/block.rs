@@ -1,0 +1,219 @@
+//! Encoded events, one behind the other: the form in which they wait, in memory and on disk.
+//!
+//! ```text
+//! event    seconds u64 │ nanos u32 │ metadata length u32 │ record length u32 │ metadata │ record
+//! ```
+//! Numbers are little-endian; metadata and record are `MessagePack` as the client sent it, or as the filters left it. The
+//! lengths make walking a block independent of what the records hold.
+
+use super::EventTime;
+
+const HEADER: usize = 20;
+
+/// One event, borrowed from a [`Block`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Event<'a> {
+    /// When it happened.
+    pub time: EventTime,
+    /// The metadata map, or nothing.
+    pub metadata: &'a [u8],
+    /// The record, a msgpack map.
+    pub record: &'a [u8],
+}
+
+/// Events of one tag, in the order they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Block {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Block {
+    /// An empty block with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+            count: 0,
+        }
+    }
+
+    /// Appends one event.
+    #[inline]
+    pub fn push(&mut self, event: Event<'_>) {
+        self.bytes
+            .reserve(HEADER + event.metadata.len() + event.record.len());
+        self.push_with(event.time, event.metadata, |out| {
+            out.extend_from_slice(event.record);
+        });
+    }
+
+    /// Appends one event whose record `write` appends.
+    #[inline]
+    pub fn push_with(
+        &mut self,
+        time: EventTime,
+        metadata: &[u8],
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.bytes.extend_from_slice(&time.seconds.to_le_bytes());
+        self.bytes.extend_from_slice(&time.nanos.to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(metadata.len() as u32).to_le_bytes());
+        let length_at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.extend_from_slice(metadata);
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let length = (self.bytes.len() - start) as u32;
+        if let Some(place) = self.bytes.get_mut(length_at..length_at + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        self.count += 1;
+    }
+
+    /// Appends the events of `other`.
+    pub fn append(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.count += other.count;
+    }
+
+    /// How many events it holds.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Room it occupies, filled or not.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Makes room for `additional` bytes and no more, and says by how much the room has grown.
+    pub fn reserve_exact(&mut self, additional: usize) -> usize {
+        let before = self.bytes.capacity();
+        self.bytes.reserve_exact(additional);
+        self.bytes.capacity() - before
+    }
+
+    /// Empties it and keeps its room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    /// A mark to [`Block::cut`] back to.
+    pub fn mark(&self) -> (usize, usize) {
+        (self.bytes.len(), self.count)
+    }
+
+    /// Forgets everything behind a mark.
+    pub fn cut(&mut self, mark: (usize, usize)) {
+        self.bytes.truncate(mark.0);
+        self.count = self.count.min(mark.1);
+    }
+
+    /// Walks the events from the byte `start` on.
+    pub fn events_from(&self, start: usize) -> Events<'_> {
+        Events {
+            bytes: &self.bytes,
+            position: start,
+        }
+    }
+}
+
+/// Walks a block; see [`Block::events_from`].
+#[derive(Debug, Clone)]
+pub struct Events<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl Events<'_> {
+    /// Where the next event starts.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = Event<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Event<'a>> {
+        let (header, rest) = self
+            .bytes
+            .get(self.position..)?
+            .split_first_chunk::<HEADER>()?;
+        let (seconds, lengths) = header.split_first_chunk::<8>()?;
+        let (nanos, lengths) = lengths.split_first_chunk::<4>()?;
+        let (metadata, record) = lengths.split_first_chunk::<4>()?;
+        let record = record.first_chunk::<4>()?;
+        let (metadata, rest) = rest.split_at_checked(u32::from_le_bytes(*metadata) as usize)?;
+        let record = rest.get(..u32::from_le_bytes(*record) as usize)?;
+        self.position += HEADER + metadata.len() + record.len();
+        let time = EventTime {
+            seconds: u64::from_le_bytes(*seconds),
+            nanos: u32::from_le_bytes(*nanos),
+        };
+        Some(Event {
+            time,
+            metadata,
+            record,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seconds: u64, record: &[u8]) -> Event<'_> {
+        Event {
+            time: EventTime { seconds, nanos: 7 },
+            metadata: &[],
+            record,
+        }
+    }
+
+    #[test]
+    fn events_come_back_in_order_and_whole() {
+        let mut block = Block::default();
+        block.push(event(1, &[0x80]));
+        block.push(Event {
+            metadata: &[0x81, 0xa1, b'm', 1],
+            ..event(2, &[0x81, 0xa1, b'k', 2])
+        });
+        let mut events = block.events_from(0);
+        assert_eq!(events.next(), Some(event(1, &[0x80])));
+        let second = events.position();
+        assert_eq!(
+            events.next().map(|e| (e.time.seconds, e.metadata.len())),
+            Some((2, 4))
+        );
+        assert_eq!(events.next(), None);
+        assert_eq!(
+            block.events_from(second).next().map(|e| e.record),
+            Some(&[0x81, 0xa1, b'k', 2][..])
+        );
+    }
+
+    #[test]
+    fn a_cut_forgets_what_came_behind_the_mark() {
+        let mut block = Block::default();
+        block.push(event(1, &[0x80]));
+        let mark = block.mark();
+        block.push(event(2, &[0x80]));
+        block.cut(mark);
+        assert_eq!(block.count(), 1);
+        assert_eq!(block.events_from(0).count(), 1);
+    }
+}

@@ -1,0 +1,209 @@
+//! `grep`: keeps or drops records by regular expressions on a value.
+//!
+//! | setting | effect |
+//! |---|---|
+//! | `Regex KEY PATTERN` | keep what matches; repeatable |
+//! | `Exclude KEY PATTERN` | drop what matches; repeatable |
+//! | `Logical_Op` | `AND`, `OR`, or `legacy` (default): rules in order, the first `Regex` decides |
+//!
+//! <https://docs.fluentbit.io/manual/pipeline/filters/grep>
+
+use super::{Filter, Verdict, View};
+use crate::accessor::Accessor;
+use crate::config::Settings;
+use crate::msgpack::read::{self, Value};
+use crate::regex::Regex;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Keep,
+    Exclude,
+}
+
+struct Rule {
+    kind: Kind,
+    key: Accessor,
+    pattern: Regex,
+}
+
+impl Rule {
+    /// Whether the rule's value is a string in which the pattern is found.
+    fn matches(&self, record: &View<'_>) -> bool {
+        let value = record
+            .get(self.key.key())
+            .and_then(|value| self.key.descend(value));
+        match value.map(read::value) {
+            Some(Ok((_, Value::Str(text)))) => self.pattern.is_match(text),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Legacy,
+    And,
+    Or,
+}
+
+struct Grep {
+    rules: Vec<Rule>,
+    operator: Operator,
+}
+
+/// Reads the section.
+pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Filter> {
+    let mut rules = Vec::new();
+    for (key, kind) in [("regex", Kind::Keep), ("exclude", Kind::Exclude)] {
+        for ((key_name, pattern), place) in settings.pairs(key) {
+            match rule(kind, &key_name, &pattern) {
+                Ok(rule) => rules.push((place.line, rule)),
+                Err(message) => settings.error(key, message),
+            }
+        }
+    }
+    // Stable: rules are looked at in the order of the section, whatever their kind.
+    rules.sort_by_key(|(line, _)| *line);
+    let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+    let operator = match settings
+        .text("logical_op")
+        .map(|text| text.to_ascii_lowercase())
+        .as_deref()
+    {
+        Some("and") => Operator::And,
+        Some("or") => Operator::Or,
+        _ => Operator::Legacy,
+    };
+    let kinds = |kind| rules.iter().any(|rule| rule.kind == kind);
+    if operator != Operator::Legacy && kinds(Kind::Keep) && kinds(Kind::Exclude) {
+        settings.error(
+            "logical_op",
+            "AND and OR join rules of one kind; use one filter for Regex and one for Exclude",
+        );
+    }
+    Box::new(Grep { rules, operator })
+}
+
+fn rule(kind: Kind, key: &str, pattern: &str) -> Result<Rule, String> {
+    let key = Accessor::new(key).map_err(|error| error.to_string())?;
+    let pattern = Regex::new(pattern).map_err(|error| error.to_string())?;
+    Ok(Rule { kind, key, pattern })
+}
+
+impl Grep {
+    fn keeps(&self, record: &View<'_>) -> bool {
+        let mut rules = self.rules.iter();
+        let exclude = self
+            .rules
+            .first()
+            .is_some_and(|rule| rule.kind == Kind::Exclude);
+        match self.operator {
+            Operator::Legacy => self.legacy(record),
+            _ if self.rules.is_empty() => true,
+            Operator::And => rules.all(|rule| rule.matches(record)) != exclude,
+            Operator::Or => rules.any(|rule| rule.matches(record)) != exclude,
+        }
+    }
+
+    /// The first `Regex` decides; an `Exclude` before it may drop.
+    fn legacy(&self, record: &View<'_>) -> bool {
+        for rule in &self.rules {
+            match (rule.kind, rule.matches(record)) {
+                (Kind::Keep, matched) => return matched,
+                (Kind::Exclude, true) => return false,
+                (Kind::Exclude, false) => {}
+            }
+        }
+        true
+    }
+}
+
+impl Filter for Grep {
+    fn apply(&self, record: &mut View<'_>) -> Verdict {
+        if self.keeps(record) {
+            Verdict::Keep
+        } else {
+            Verdict::Drop
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::filtered;
+    use super::*;
+
+    fn grep(operator: Operator, rules: &[(Kind, &str)]) -> Grep {
+        let rules = rules.iter().map(|(kind, text)| {
+            let (key, pattern) = text.split_once(' ').unwrap();
+            rule(*kind, key, pattern).unwrap()
+        });
+        Grep {
+            rules: rules.collect(),
+            operator,
+        }
+    }
+
+    fn check(grep: &Grep, cases: &[(&str, bool)]) {
+        for (record, kept) in cases {
+            assert_eq!(filtered(grep, record).is_some(), *kept, "{record}");
+        }
+    }
+
+    #[test]
+    fn only_strings_match() {
+        check(
+            &grep(Operator::Legacy, &[(Kind::Keep, "log [Ee]rror")]),
+            &[
+                (r#"{"log":"an error"}"#, true),
+                (r#"{"log":"ERROR"}"#, false),
+                (r#"{"msg":"error"}"#, false),
+                (r#"{"log":404}"#, false),
+                (r#"{"log":["error"]}"#, false),
+            ],
+        );
+    }
+
+    #[test]
+    fn in_legacy_mode_the_first_regex_decides() {
+        check(
+            &grep(
+                Operator::Legacy,
+                &[
+                    (Kind::Exclude, "log healthcheck"),
+                    (Kind::Keep, "log (?i)get|post"),
+                    (Kind::Exclude, "path ^/m"),
+                ],
+            ),
+            &[
+                (r#"{"log":"GET /a"}"#, true),
+                (r#"{"log":"GET /healthcheck"}"#, false),
+                (r#"{"log":"post /b","path":"/m"}"#, true),
+                (r#"{"log":"DELETE /d"}"#, false),
+            ],
+        );
+    }
+
+    #[test]
+    fn rules_of_one_kind_can_be_joined() {
+        let and = [(Kind::Keep, "a ^x"), (Kind::Keep, "$m['k'] ^y$")];
+        let cases = [
+            (r#"{"a":"xx","m":{"k":"y"}}"#, true),
+            (r#"{"a":"xx","m":{"k":"yy"}}"#, false),
+        ];
+        check(&grep(Operator::And, &and), &cases);
+        check(
+            &grep(Operator::Or, &and),
+            &[(r#"{"a":"xx"}"#, true), (r#"{"a":"z"}"#, false)],
+        );
+        let exclude = [(Kind::Exclude, "a x"), (Kind::Exclude, "b y")];
+        check(
+            &grep(Operator::And, &exclude),
+            &[(r#"{"a":"x","b":"y"}"#, false), (r#"{"a":"x"}"#, true)],
+        );
+        check(
+            &grep(Operator::Or, &exclude),
+            &[(r#"{"a":"x"}"#, false), (r#"{"c":"x"}"#, true)],
+        );
+    }
+}

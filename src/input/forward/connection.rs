@@ -1,0 +1,324 @@
+//! One peer of the forward port: reads, finds frames, offers their events, acknowledges.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+
+use super::decode;
+use super::message::{self, Frame, Reject};
+use crate::budget::Permit;
+use crate::input::listen::Stream;
+use crate::input::{Context, Ingest, Phase, reached};
+use crate::msgpack::scan::{ScanError, Scanner};
+use crate::msgpack::write;
+
+/// The first read of a connection, and the least of any.
+const READ_MIN: usize = 16 * 1024;
+/// The most one read takes, which a busy connection grows to.
+const READ_MAX: usize = 64 * 1024;
+/// Acknowledgements a peer may leave unread before it is not read from any more.
+const ACKS_MAX: usize = 64 * 1024;
+/// Below this a read is small enough to wait for company.
+const FULL_ENOUGH: usize = 16 * 1024;
+/// A peer whose reads follow each other closer than this sends event by event (Docker's driver does). Waking up for each
+/// would cost more than the events, so the next read lets them gather.
+const BUSY: Duration = Duration::from_millis(2);
+/// How long they gather. Far less than the socket's buffer lasts.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer closed, perhaps in the middle of a frame.
+    Closed {
+        /// Bytes of a frame that never was completed.
+        incomplete: usize,
+    },
+    /// The process is ending.
+    Stopped,
+    /// The peer sent what cannot be taken.
+    Rejected(Reject),
+    /// The socket broke.
+    Broken(io::Error),
+}
+
+/// The limits of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The longest frame, and the most a payload may inflate to (`Buffer_Max_Size`).
+    pub frame: usize,
+}
+
+/// What the tag of a client's events becomes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Retag {
+    /// Put in front of every tag.
+    pub prefix: Option<String>,
+    /// Replaces every tag; the prefix wins.
+    pub tag: Option<String>,
+}
+
+/// A peer and what is known of it.
+pub(super) struct Connection {
+    stream: Stream,
+    ingest: Ingest,
+    limits: Limits,
+    retag: Retag,
+    /// Bytes read and not taken yet; starts with the first byte of a frame.
+    buffer: Vec<u8>,
+    /// The room of `buffer` within the budget. Given back when a connection falls idle.
+    permits: Vec<Permit>,
+    scanner: Scanner,
+    read_size: usize,
+    acks: Vec<u8>,
+    inflated: Vec<u8>,
+    tag: Vec<u8>,
+    name: std::sync::Arc<str>,
+}
+
+impl Connection {
+    /// Takes over a stream.
+    pub(super) fn new(stream: Stream, context: &Context, limits: Limits, retag: Retag) -> Self {
+        Self {
+            stream,
+            ingest: Ingest::open(context),
+            limits,
+            retag,
+            buffer: Vec::new(),
+            permits: Vec::new(),
+            scanner: Scanner::default(),
+            read_size: READ_MIN,
+            acks: Vec::new(),
+            inflated: Vec::new(),
+            tag: Vec::new(),
+            name: std::sync::Arc::clone(&context.name),
+        }
+    }
+
+    /// Serves the peer until it leaves or the process ends.
+    pub(super) async fn serve(mut self, mut phase: tokio::sync::watch::Receiver<Phase>) -> End {
+        let mut last_read = Instant::now();
+        loop {
+            if let Err(error) = self.write_acks() {
+                return End::Broken(error);
+            }
+            tokio::select! {
+                ready = self.stream.ready(self.interest()) => match ready {
+                    Ok(ready) if ready.is_readable() || ready.is_read_closed() => {}
+                    Ok(_) => continue,
+                    Err(error) => return End::Broken(error),
+                },
+                () = reached(&mut phase, Phase::Close) => return self.finish().await,
+            }
+            let read = tokio::select! {
+                read = self.read() => read,
+                () = reached(&mut phase, Phase::Close) => return self.finish().await,
+            };
+            let (length, room) = match read {
+                Ok((0, _)) => {
+                    return End::Closed {
+                        incomplete: self.buffer.len(),
+                    };
+                }
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.rest();
+                    continue;
+                }
+                Err(error) => return End::Broken(error),
+            };
+            if let Err(reject) = self.take_frames().await {
+                return End::Rejected(reject);
+            }
+            drop(room);
+            let since = last_read.elapsed();
+            last_read = Instant::now();
+            if length < FULL_ENOUGH && since < BUSY && self.acks.is_empty() {
+                tokio::time::sleep(GATHER).await;
+            }
+        }
+    }
+
+    /// Takes what has arrived already, for the end of the process.
+    async fn finish(mut self) -> End {
+        while let Ok((1.., _room)) = self.read().await {
+            if let Err(reject) = self.take_frames().await {
+                return End::Rejected(reject);
+            }
+        }
+        drop(self.write_acks());
+        End::Stopped
+    }
+
+    fn interest(&self) -> Interest {
+        match self.acks.len() {
+            0 => Interest::READABLE,
+            1..ACKS_MAX => Interest::READABLE | Interest::WRITABLE,
+            _ => Interest::WRITABLE,
+        }
+    }
+
+    /// Reads once, with permits for the room of the buffer and for what will be stored of the read; the latter is
+    /// given, to be kept until that is charged.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it waits only for permits, before it reads.
+    async fn read(&mut self) -> io::Result<(usize, Permit)> {
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare < self.read_size / 2 {
+            let more = self.read_size.max(self.buffer.len());
+            self.permits.push(self.ingest.permit(more).await);
+            self.buffer.reserve_exact(spare + more);
+        }
+        let room = self
+            .ingest
+            .permit(self.buffer.capacity() - self.buffer.len())
+            .await;
+        let length = self.stream.try_read(&mut self.buffer)?;
+        self.ingest.note_read(length);
+        if length >= self.read_size / 2 {
+            self.read_size = (self.read_size * 2).min(READ_MAX);
+        } else if length < self.read_size / 8 {
+            self.read_size = (self.read_size / 2).max(READ_MIN);
+        }
+        Ok((length, room))
+    }
+
+    /// Gives back the room of an idle connection.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+            self.inflated = Vec::new();
+            self.permits.clear();
+        }
+    }
+
+    /// Takes every whole frame off the buffer, stores their events, and notes the acknowledgements that are due.
+    async fn take_frames(&mut self) -> Result<(), Reject> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut taken = 0;
+        let mut acks = Vec::new();
+        let mut outcome = Ok(());
+        loop {
+            let rest = buffer.get(taken..).unwrap_or_default();
+            let frame = match self.next_frame(rest) {
+                Ok(Some(length)) => rest.get(..length).unwrap_or_default(),
+                Ok(None) => break,
+                Err(reject) => {
+                    outcome = Err(reject);
+                    break;
+                }
+            };
+            taken += frame.len();
+            self.scanner = Scanner::default();
+            if let Err(reject) = self.take_frame(frame, &mut acks).await {
+                outcome = Err(reject);
+                break;
+            }
+        }
+        self.ingest.session().commit().await;
+        self.acks.append(&mut acks);
+        buffer.drain(..taken);
+        self.buffer = buffer;
+        if outcome.is_err() {
+            // What came before the bad frame was taken and is acknowledged.
+            drop(self.write_acks());
+        }
+        outcome
+    }
+
+    /// The length of the frame at the start of `bytes`; `None` while it is incomplete.
+    fn next_frame(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
+        match bytes.first() {
+            None => return Ok(None),
+            // A lone nil is the protocol's keep-alive.
+            Some(0xc0 | 0x90..=0x9f | 0xdc | 0xdd) => {}
+            Some(_) => return Err(Reject::NotAFrame),
+        }
+        let end = self.scanner.end(bytes).map_err(|error| match error {
+            ScanError::Reserved => Reject::NotMsgpack,
+            ScanError::Depth => Reject::DepthLimit,
+        })?;
+        if self.scanner.least() > self.limits.frame {
+            return Err(Reject::FrameTooLarge);
+        }
+        Ok(end)
+    }
+
+    /// Offers the events of one frame.
+    async fn take_frame(&mut self, bytes: &[u8], acks: &mut Vec<u8>) -> Result<(), Reject> {
+        if bytes == [0xc0] {
+            return Ok(());
+        }
+        let frame = message::frame(bytes)?;
+        if frame.options.foreign_signal {
+            metrics::counter!("sluice_frames_ignored_total", "name" => self.name.to_string(), "reason" => "unsupported_signal")
+                .increment(1);
+            return Ok(());
+        }
+        let mut inflated = None;
+        let _permit = match decode::is_gzip(&frame) {
+            None => None,
+            Some(payload) => {
+                let hint = decode::inflated_len_hint(payload, self.limits.frame);
+                let permit = self.ingest.permit(hint).await;
+                decode::inflate(payload, self.limits.frame, &mut self.inflated)?;
+                inflated = Some(self.inflated.as_slice());
+                Some(permit)
+            }
+        };
+        let session = self.ingest.session();
+        session.tag(self.retag.apply(frame.tag, &mut self.tag));
+        session.open_frame();
+        match decode::offer(&frame, inflated, session) {
+            Ok(tally) if tally.bad > 0 => {
+                metrics::counter!("sluice_events_skipped_total", "name" => self.name.to_string())
+                    .increment(tally.bad);
+            }
+            Ok(_) => {}
+            Err(reject) => {
+                session.refuse_frame();
+                return Err(reject);
+            }
+        }
+        acknowledge(&frame, acks);
+        Ok(())
+    }
+
+    /// Writes as many acknowledgements as the peer has room for.
+    fn write_acks(&mut self) -> io::Result<()> {
+        while !self.acks.is_empty() {
+            match self.stream.try_write(&self.acks) {
+                Ok(written) => drop(self.acks.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Retag {
+    fn apply<'t>(&'t self, tag: &'t [u8], joined: &'t mut Vec<u8>) -> &'t [u8] {
+        match (&self.prefix, &self.tag) {
+            (Some(prefix), _) => {
+                joined.clear();
+                joined.extend_from_slice(prefix.as_bytes());
+                joined.extend_from_slice(tag);
+                joined
+            }
+            (None, Some(tag)) => tag.as_bytes(),
+            (None, None) => tag,
+        }
+    }
+}
+
+/// Appends `{"ack": chunk}` when the frame asks for it, the chunk byte for byte as it came.
+fn acknowledge(frame: &Frame<'_>, acks: &mut Vec<u8>) {
+    if let Some(chunk) = frame.options.chunk {
+        write::map_header(acks, 1);
+        write::str(acks, b"ack");
+        acks.extend_from_slice(chunk);
+    }
+}

@@ -1,0 +1,324 @@
+//! The shapes of the forward protocol on the wire: frames, options, times, entries.
+//!
+//! ```text
+//! Message        [tag, time, record, option?]
+//! Forward        [tag, [entry, entry, …], option?]
+//! PackedForward  [tag, str or bin of entries, option?]        compressed: option {"compressed": "gzip"}
+//! entry          [time, record]  or  [[time, metadata], record]
+//! ```
+//! Specification: <https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1.5>
+
+use crate::event::{Event, EventTime};
+use crate::msgpack::read::{self, Value};
+
+/// The longest tag.
+const TAG_MAX: usize = 4096;
+/// The longest chunk id.
+const CHUNK_MAX: usize = 1024;
+/// The most pairs an option map may have.
+const OPTIONS_MAX: u32 = 64;
+/// Beyond this a number of seconds is a marker or nonsense, not a time.
+const SECONDS_MAX: u64 = 1 << 56;
+
+/// Why a frame is refused: its connection is closed and nothing of it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Reject {
+    /// The stream holds something that is no msgpack.
+    #[error("the stream is no msgpack")]
+    NotMsgpack,
+    /// A value that is no array where a frame should start.
+    #[error("not a forward message; is something else speaking to this port?")]
+    NotAFrame,
+    /// Nesting beyond the limit.
+    #[error("values are nested too deep")]
+    DepthLimit,
+    /// The frame is longer than `Buffer_Max_Size`.
+    #[error(
+        "the message is longer than Buffer_Max_Size; raise it, or lower the sender's chunk size"
+    )]
+    FrameTooLarge,
+    /// Too few elements.
+    #[error("the message has too few elements")]
+    Arity,
+    /// The tag is no string, or longer than [`TAG_MAX`].
+    #[error("the tag is no string, or longer than {TAG_MAX} bytes")]
+    Tag,
+    /// The second element selects no mode.
+    #[error("the second element is neither a time nor entries")]
+    Mode,
+    /// The peer sends a handshake, and none is configured.
+    #[error("the peer expects a shared_key handshake")]
+    Handshake,
+    /// The time is no time.
+    #[error("the time is no time")]
+    Time,
+    /// The record is no map.
+    #[error("the record is no map")]
+    Record,
+    /// The option is no map, or too large.
+    #[error("the option is no map")]
+    Option,
+    /// The chunk id is no string, or longer than [`CHUNK_MAX`].
+    #[error("the chunk id is no string, or longer than {CHUNK_MAX} bytes")]
+    Chunk,
+    /// `compressed` names something unknown.
+    #[error("`compressed` names an unknown method")]
+    Compression,
+    /// The payload does not decompress, or its checksum is wrong.
+    #[error("the compressed payload is damaged")]
+    Damaged,
+    /// The payload decompresses to more than `Buffer_Max_Size`.
+    #[error("the payload decompresses to more than Buffer_Max_Size")]
+    InflatedTooLarge,
+    /// Not one entry of the frame is an event.
+    #[error("no entry of the message is an event")]
+    NoEvent,
+}
+
+impl Reject {
+    /// The label of the counter.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::NotMsgpack => "not_msgpack",
+            Self::NotAFrame => "not_a_frame",
+            Self::DepthLimit => "depth_limit",
+            Self::FrameTooLarge => "frame_too_large",
+            Self::Arity => "arity",
+            Self::Tag => "tag",
+            Self::Mode => "mode",
+            Self::Handshake => "handshake",
+            Self::Time => "time",
+            Self::Record => "record",
+            Self::Option => "option",
+            Self::Chunk => "chunk",
+            Self::Compression => "compression",
+            Self::Damaged => "damaged",
+            Self::InflatedTooLarge => "inflated_too_large",
+            Self::NoEvent => "no_event",
+        }
+    }
+}
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Body<'a> {
+    /// One event.
+    Message {
+        /// Its time.
+        time: EventTime,
+        /// Its record, a map.
+        record: &'a [u8],
+    },
+    /// So many entries as values, one behind the other.
+    Entries(&'a [u8], u32),
+    /// Entries as bytes, perhaps compressed.
+    Packed(&'a [u8]),
+}
+
+/// What the option map says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Options<'a> {
+    /// The chunk id as an encoded value, to be sent back as it came.
+    pub chunk: Option<&'a [u8]>,
+    /// The payload is gzip, says the client.
+    pub gzip: bool,
+    /// There is an option map, so a payload may be recognised by its first bytes.
+    pub present: bool,
+    /// Metrics or traces of Fluent Bit, not logs.
+    pub foreign_signal: bool,
+    /// Metadata of a Message, an encoded map.
+    pub metadata: Option<&'a [u8]>,
+}
+
+/// One decoded frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Frame<'a> {
+    /// The tag as it came.
+    pub tag: &'a [u8],
+    /// The events.
+    pub body: Body<'a>,
+    /// The options.
+    pub options: Options<'a>,
+}
+
+/// Decodes a whole frame, whose end the scanner has found.
+///
+/// # Errors
+/// Why the frame is refused.
+pub(super) fn frame(bytes: &[u8]) -> Result<Frame<'_>, Reject> {
+    let (rest, Value::Array(count)) = next(bytes)? else {
+        return Err(Reject::NotAFrame);
+    };
+    if count < 2 {
+        return Err(Reject::Arity);
+    }
+    let (rest, tag) = match next(rest)? {
+        (rest, Value::Str(tag)) if tag.len() <= TAG_MAX => (rest, tag),
+        (rest, Value::Bin(tag)) if tag.len() <= TAG_MAX && std::str::from_utf8(tag).is_ok() => {
+            (rest, tag)
+        }
+        _ => return Err(Reject::Tag),
+    };
+    let (behind, second) = next(rest)?;
+    match second {
+        Value::Array(entries) => {
+            let (behind, _) = read::raw(rest).map_err(|_| Reject::NotMsgpack)?;
+            let body = rest.len() - behind.len();
+            let header = rest.len() - next(rest)?.0.len();
+            let entries_bytes = rest.get(header..body).unwrap_or_default();
+            Ok(Frame {
+                tag,
+                body: Body::Entries(entries_bytes, entries),
+                options: options(behind, count, 2)?,
+            })
+        }
+        Value::Str(_) | Value::Bin(_) if tag == b"PING" && count >= 6 => Err(Reject::Handshake),
+        Value::Str(payload) | Value::Bin(payload) => Ok(Frame {
+            tag,
+            body: Body::Packed(payload),
+            options: options(behind, count, 2)?,
+        }),
+        Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) | Value::Ext(..) => {
+            message(tag, second, behind, count)
+        }
+        Value::Nil if count > 2 => Err(Reject::Time),
+        _ => Err(Reject::Mode),
+    }
+}
+
+fn message<'a>(
+    tag: &'a [u8],
+    time: Value<'a>,
+    rest: &'a [u8],
+    count: u32,
+) -> Result<Frame<'a>, Reject> {
+    if count < 3 {
+        return Err(Reject::Arity);
+    }
+    let time = self::time(time).ok_or(Reject::Time)?;
+    let (behind, record) = read::raw(rest).map_err(|_| Reject::NotMsgpack)?;
+    let (_, Value::Map(_)) = next(record)? else {
+        return Err(Reject::Record);
+    };
+    Ok(Frame {
+        tag,
+        body: Body::Message { time, record },
+        options: options(behind, count, 3)?,
+    })
+}
+
+fn next(bytes: &[u8]) -> Result<(&[u8], Value<'_>), Reject> {
+    read::value(bytes).map_err(|_| Reject::NotMsgpack)
+}
+
+/// Reads the option that follows `before` elements, if there are more.
+fn options(bytes: &[u8], count: u32, before: u32) -> Result<Options<'_>, Reject> {
+    let mut options = Options::default();
+    if count <= before {
+        return Ok(options);
+    }
+    let (mut rest, pairs) = match next(bytes)? {
+        (_, Value::Nil) => return Ok(options),
+        (rest, Value::Map(pairs)) if pairs <= OPTIONS_MAX => (rest, pairs),
+        _ => return Err(Reject::Option),
+    };
+    options.present = true;
+    for _ in 0..pairs {
+        let (behind, key) = read::raw(rest).map_err(|_| Reject::NotMsgpack)?;
+        let (behind, value) = read::raw(behind).map_err(|_| Reject::NotMsgpack)?;
+        rest = behind;
+        options.take(read::text(key).unwrap_or_default(), value)?;
+    }
+    Ok(options)
+}
+
+impl<'a> Options<'a> {
+    /// Notes one option; unknown ones are ignored, a repeated chunk counts as its first.
+    fn take(&mut self, key: &[u8], value: &'a [u8]) -> Result<(), Reject> {
+        let (_, decoded) = next(value)?;
+        match (key, decoded) {
+            (b"chunk", Value::Nil)
+            | (b"compressed", Value::Str(b"text") | Value::Bin(b"text") | Value::Nil)
+            | (b"fluent_signal", Value::Unsigned(0)) => {}
+            (b"chunk", Value::Str(id) | Value::Bin(id)) if id.len() <= CHUNK_MAX => {
+                self.chunk = self.chunk.or(Some(value));
+            }
+            (b"chunk", _) => return Err(Reject::Chunk),
+            (b"compressed", Value::Str(b"gzip") | Value::Bin(b"gzip")) => self.gzip = true,
+            (b"compressed", _) => return Err(Reject::Compression),
+            (b"fluent_signal", Value::Unsigned(1 | 2)) => self.foreign_signal = true,
+            (b"metadata", Value::Map(_)) => self.metadata = Some(value),
+            (b"fluent_signal" | b"metadata", _) => return Err(Reject::Option),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Reads a time of any encoding clients use.
+fn time(value: Value<'_>) -> Option<EventTime> {
+    match value {
+        Value::Unsigned(seconds) if seconds < SECONDS_MAX => Some(EventTime { seconds, nanos: 0 }),
+        Value::Float(seconds) if (0.0..SECONDS_MAX as f64).contains(&seconds) => Some(EventTime {
+            seconds: seconds as u64,
+            nanos: (seconds.fract() * 1e9) as u32,
+        }),
+        Value::Ext(0, bytes) => {
+            let (seconds, nanos) = bytes.split_first_chunk::<4>()?;
+            let nanos = u32::from_be_bytes(nanos.try_into().ok()?);
+            (nanos < 1_000_000_000).then(|| EventTime {
+                seconds: u32::from_be_bytes(*seconds).into(),
+                nanos,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// One entry of a Forward or `PackedForward` frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Entry<'a> {
+    /// An event.
+    Event(Event<'a>),
+    /// A mark of Fluent Bit around a group of events; carries none.
+    GroupMark,
+    /// A value that is no event.
+    Bad,
+}
+
+/// Reads a whole entry.
+pub(super) fn entry(bytes: &[u8]) -> Entry<'_> {
+    event(bytes).unwrap_or(Entry::Bad)
+}
+
+fn event(bytes: &[u8]) -> Option<Entry<'_>> {
+    let (rest, Value::Array(2..)) = read::value(bytes).ok()? else {
+        return None;
+    };
+    let (rest, header) = read::raw(rest).ok()?;
+    let (_, record) = read::raw(rest).ok()?;
+    let (metadata, time) = match read::value(header).ok()? {
+        (rest, Value::Array(2)) => {
+            let (metadata, time) = read::value(rest).ok()?;
+            let (_, Value::Map(pairs)) = read::value(metadata).ok()? else {
+                return None;
+            };
+            (if pairs == 0 { &[][..] } else { metadata }, time)
+        }
+        (_, Value::Array(_)) => return None,
+        (_, time) => (&[][..], time),
+    };
+    let time = self::time(time)?;
+    let (_, Value::Map(_)) = read::value(record).ok()? else {
+        return None;
+    };
+    // Fluent Bit's marks for the start and the end of a group; with other nanoseconds they are nonsense.
+    if time.seconds == 0xffff_ffff || time.seconds == 0xffff_fffe {
+        return (time.nanos == 0).then_some(Entry::GroupMark);
+    }
+    Some(Entry::Event(Event {
+        time,
+        metadata,
+        record,
+    }))
+}

@@ -1,0 +1,156 @@
+//! `forward`: the Fluent Forward protocol over TCP or a unix socket.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | [`message`] | the shapes on the wire |
+//! | [`decode`] | from a frame to events |
+//! | [`connection`] | one peer |
+//!
+//! | setting | default | effect |
+//! |---|---|---|
+//! | `Listen`, `Port` | 0.0.0.0, 24224 | where to listen |
+//! | `Unix_Path` | | listen on a socket file instead |
+//! | `Unix_Perm` | | its mode, octal |
+//! | `Buffer_Max_Size` | 6144000 | the longest message, also after decompression |
+//! | `Tag_Prefix` | | put in front of every tag, without a dot |
+//! | `Tag` | | replaces every tag |
+//!
+//! <https://docs.fluentbit.io/manual/pipeline/inputs/forward>
+
+mod connection;
+mod decode;
+mod message;
+
+use futures_util::future::BoxFuture;
+
+use self::connection::{Connection, End, Limits, Retag};
+use super::listen::{Address, Listener};
+use super::{Context, Input, Phase, reached};
+use crate::config::Settings;
+use crate::telemetry::log::Limiter;
+
+const BUFFER_MAX_SIZE: u64 = 6_144_000;
+
+struct Forward {
+    address: Address,
+    limits: Limits,
+    retag: Retag,
+    listener: Option<Listener>,
+}
+
+/// Reads the section.
+pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Input> {
+    let address = address(settings);
+    let limit = settings
+        .size("buffer_max_size")
+        .unwrap_or(BUFFER_MAX_SIZE)
+        .clamp(1024, 1 << 30);
+    let retag = Retag {
+        prefix: settings.text("tag_prefix"),
+        tag: settings.text("tag"),
+    };
+    settings.accept(&["buffer_chunk_size", "workers", "threaded"]);
+    for key in ["shared_key", "security.users", "empty_shared_key"] {
+        if settings.text(key).is_some() {
+            settings.error(
+                key,
+                "the handshake is not supported yet, and running without it would accept anybody",
+            );
+        }
+    }
+    Box::new(Forward {
+        address,
+        limits: Limits {
+            frame: limit as usize,
+        },
+        retag,
+        listener: None,
+    })
+}
+
+fn address(settings: &mut Settings<'_>) -> Address {
+    let host = settings
+        .text("listen")
+        .or_else(|| settings.text("host"))
+        .unwrap_or_else(|| "0.0.0.0".to_owned());
+    let port = settings.port("port").unwrap_or(24224);
+    let path = settings.text("unix_path");
+    let mode = settings.text("unix_perm").and_then(|text| {
+        let mode = u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o7777);
+        if mode.is_none() {
+            settings.error("unix_perm", "not an octal mode; write for example 0666");
+        }
+        mode
+    });
+    match path {
+        Some(path) => Address::Unix(path.into(), mode),
+        None => Address::Tcp(host, port),
+    }
+}
+
+impl Input for Forward {
+    fn bind(&mut self) -> Result<(), String> {
+        self.listener = Some(Listener::bind(&self.address)?);
+        Ok(())
+    }
+
+    fn run(mut self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let component = context.component();
+            let Some(mut listener) = self.listener.take() else {
+                return;
+            };
+            crate::info!(&component, "listening on {}", self.address);
+            let limiter = std::sync::Arc::new(Limiter::default());
+            let mut connections = tokio::task::JoinSet::new();
+            let mut phase = context.phase.clone();
+            loop {
+                tokio::select! {
+                    stream = listener.accept(&component) => {
+                        let connection = Connection::new(stream, &context, self.limits, self.retag.clone());
+                        let (context, limiter) = (context.clone(), std::sync::Arc::clone(&limiter));
+                        connections.spawn(async move {
+                            let end = connection.serve(context.phase.clone()).await;
+                            report(&end, &context, &limiter);
+                        });
+                    }
+                    Some(_) = connections.join_next() => {}
+                    () = reached(&mut phase, Phase::Close) => break,
+                }
+            }
+            drop(listener);
+            while connections.join_next().await.is_some() {}
+        })
+    }
+}
+
+/// Counts how a connection ended and says so where somebody has to know.
+fn report(end: &End, context: &Context, limiter: &Limiter) {
+    let component = context.component();
+    let reason = match end {
+        End::Closed { incomplete: 0 } | End::Stopped => return,
+        End::Closed { incomplete } => {
+            crate::debug!(
+                &component,
+                "a peer closed in the middle of a message, {incomplete} bytes of it are ignored"
+            );
+            "incomplete"
+        }
+        End::Broken(error) => {
+            crate::debug!(&component, "a connection broke: {error}");
+            "broken"
+        }
+        End::Rejected(reject) => {
+            if let Some(before) = limiter.admit() {
+                crate::warning!(
+                    &component,
+                    "closed a connection: {reject}{before}; what came before it is kept"
+                );
+            }
+            reject.label()
+        }
+    };
+    metrics::counter!("sluice_frames_rejected_total", "name" => context.name.to_string(), "reason" => reason).increment(1);
+}

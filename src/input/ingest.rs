@@ -1,0 +1,161 @@
+//! Handing events over: one [`Ingest`] for each connection.
+//!
+//! A reader owns a permit before it reads, offers what it decoded, and commits. Only when the commit has returned are the
+//! events where `storage.type` promises them to be, so only then may they be acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+
+use crate::budget::{Budget, Permit};
+use crate::event::Event;
+use crate::telemetry::log::Limiter;
+
+/// The stages behind the inputs, as seen from here.
+pub trait Dispatch: Send + Sync {
+    /// A session for one connection of one input.
+    fn session(&self) -> Box<dyn Session>;
+}
+
+/// Takes the events of one connection, in order.
+pub trait Session: Send + Sync {
+    /// The events that follow have this tag.
+    fn tag(&mut self, tag: &[u8]);
+
+    /// Takes one event through the filters.
+    fn offer(&mut self, event: Event<'_>);
+
+    /// Opens a frame; [`Session::refuse_frame`] takes back what was offered since.
+    fn open_frame(&mut self);
+
+    /// Forgets the events of the frame opened last.
+    fn refuse_frame(&mut self);
+
+    /// Stores what was offered.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: events may be stored or forgotten.
+    fn commit(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// What the inputs have done, for the decision when a shutdown may end.
+#[derive(Debug, Default)]
+pub struct Activity {
+    bytes: AtomicU64,
+    connections: AtomicUsize,
+}
+
+impl Activity {
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Says when the readers of an input have to wait, and when they no longer have to.
+#[derive(Debug)]
+pub struct Pause {
+    name: Arc<str>,
+    waiting: AtomicUsize,
+    limiter: Limiter,
+    said: AtomicBool,
+}
+
+impl Pause {
+    /// For the input of this name.
+    pub fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            waiting: AtomicUsize::new(0),
+            limiter: Limiter::default(),
+            said: AtomicBool::new(false),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, budget: &Budget) -> Waiting {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0
+            && let Some(more) = self.limiter.admit()
+        {
+            let (used, limit) = (budget.used(), budget.limit());
+            self.said.store(true, Ordering::Release);
+            crate::warning!(
+                "input",
+                "{} paused (mem buf overlimit): {used} of {limit} bytes are held{more}; nothing is lost, senders wait",
+                self.name
+            );
+        }
+        Waiting(Arc::clone(self))
+    }
+}
+
+/// One reader waits.
+struct Waiting(Arc<Pause>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let pause = &self.0;
+        if pause.waiting.fetch_sub(1, Ordering::AcqRel) == 1
+            && pause.said.swap(false, Ordering::AcqRel)
+        {
+            crate::info!("input", "{} resume (mem buf overlimit)", pause.name);
+        }
+    }
+}
+
+/// One connection's way into the pipeline.
+pub struct Ingest {
+    session: Box<dyn Session>,
+    budget: Arc<Budget>,
+    activity: Arc<Activity>,
+    pause: Arc<Pause>,
+}
+
+impl Ingest {
+    /// Opens the way.
+    pub fn open(context: &super::Context) -> Self {
+        context.activity.connections.fetch_add(1, Ordering::Relaxed);
+        Self {
+            session: context.dispatch.session(),
+            budget: Arc::clone(&context.budget),
+            activity: Arc::clone(&context.activity),
+            pause: Arc::clone(&context.pause),
+        }
+    }
+
+    /// Waits for the right to read `bytes`. This waiting is the backpressure.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping it takes nothing.
+    pub async fn permit(&self, bytes: usize) -> Permit {
+        let bytes = bytes as u64;
+        if let Some(permit) = self.budget.try_permit(bytes) {
+            return permit;
+        }
+        let _waiting = self.pause.enter(&self.budget);
+        self.budget.permit(bytes).await
+    }
+
+    /// Notes bytes taken off a socket.
+    pub fn note_read(&self, bytes: usize) {
+        self.activity
+            .bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Where decoded events go.
+    pub fn session(&mut self) -> &mut dyn Session {
+        self.session.as_mut()
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        self.activity.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,250 @@
+//! Listening sockets, and the streams accepted from them, TCP and unix alike.
+
+use std::fs;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{Interest, Ready};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// How long to leave the listener alone when the process is out of descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where an input listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    /// Host and port.
+    Tcp(String, u16),
+    /// A socket file and its mode, if one is asked for.
+    Unix(PathBuf, Option<u32>),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path, _) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: Bound,
+    /// Removed when the listener goes.
+    _file: Option<SocketFile>,
+    exhausted: bool,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Binds; a socket file left behind by a process that is gone is replaced, anything else is left alone.
+    ///
+    /// # Errors
+    /// A sentence that names the address and what to do.
+    pub(super) fn bind(address: &Address) -> Result<Self, String> {
+        let bound = match address {
+            Address::Tcp(host, port) => bind_tcp(host, *port).map(|socket| (socket, None)),
+            Address::Unix(path, mode) => {
+                bind_unix(path, *mode).map(|(socket, file)| (socket, Some(file)))
+            }
+        };
+        let (socket, file) = bound.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "; is another router running? Choose another address or stop it"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "; give the user of this process the right to it"
+                }
+                io::ErrorKind::NotFound => "; make its folder first",
+                _ => "",
+            };
+            format!("cannot listen on {address}: {error}{advice}")
+        })?;
+        Ok(Self {
+            socket,
+            _file: file,
+            exhausted: false,
+        })
+    }
+
+    /// Waits for the next peer. Running out of descriptors is survived: the error comes out once, then it waits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn accept(&mut self, component: &str) -> Stream {
+        loop {
+            let accepted = match &self.socket {
+                Bound::Tcp(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Stream::Tcp(stream)),
+                Bound::Unix(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Stream::Unix(stream)),
+            };
+            match accepted {
+                Ok(stream) => {
+                    self.exhausted = false;
+                    return stream;
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    if !self.exhausted {
+                        crate::error!(
+                            component,
+                            "cannot accept connections: {error}; trying on, peers wait"
+                        );
+                    }
+                    self.exhausted = true;
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// The peer was gone before it was accepted.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn bind_tcp(host: &str, port: u16) -> io::Result<Bound> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let listener = std::net::TcpListener::bind(addresses.as_slice())?;
+    listener.set_nonblocking(true)?;
+    Ok(Bound::Tcp(TcpListener::from_std(listener)?))
+}
+
+fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<(Bound, SocketFile)> {
+    if let Ok(metadata) = fs::symlink_metadata(path) {
+        if !metadata.file_type().is_socket() {
+            let message = "something that is no socket is there; remove it or choose another path";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    if let Some(mode) = mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    listener.set_nonblocking(true)?;
+    let inode = fs::symlink_metadata(path)?.ino();
+    let file = SocketFile {
+        path: path.to_owned(),
+        inode,
+    };
+    Ok((Bound::Unix(UnixListener::from_std(listener)?), file))
+}
+
+/// Removes the socket file at the end, unless somebody has put another in its place.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// A connected peer.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Waits until one of `interest` is possible.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Unix(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// Reads what is there into the spare room of `buffer`; 0 is the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there.
+    pub(super) fn try_read(&self, buffer: &mut impl bytes::BufMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => stream.try_read_buf(buffer),
+        }
+    }
+
+    /// Writes what the peer has room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it has none.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("sluice-listen-{}-{name}", std::process::id()))
+    }
+
+    #[tokio::test]
+    async fn a_socket_left_behind_is_replaced_and_removed_at_the_end() {
+        let path = path("stale");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::bind(&Address::Unix(path.clone(), Some(0o666))).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o666
+        );
+        let in_use = Listener::bind(&Address::Unix(path.clone(), None)).unwrap_err();
+        assert!(in_use.contains("is another router running"), "{in_use}");
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let path = path("file");
+        fs::write(&path, "precious").unwrap();
+        assert!(Listener::bind(&Address::Unix(path.clone(), None)).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        fs::remove_file(path).unwrap();
+    }
+}

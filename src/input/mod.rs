@@ -1,0 +1,101 @@
+//! Inputs: the trait, the registry, and the handle ([`Ingest`]) through which they hand over what they read.
+
+mod dummy;
+mod forward;
+mod ingest;
+mod listen;
+mod tcp;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+pub use ingest::{Activity, Dispatch, Ingest, Pause, Session};
+
+use crate::budget::Budget;
+use crate::config::Settings;
+use crate::event::Tag;
+
+/// What an input is told about the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Take what comes.
+    Run,
+    /// The process is ending: take what is there and what open connections still send, make nothing up.
+    Drain,
+    /// Read what has arrived and stop.
+    Close,
+}
+
+/// Waits until the process has come to `wanted`, or is gone.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    drop(phase.wait_for(|phase| *phase >= wanted).await);
+}
+
+/// What a running input needs.
+#[derive(Clone)]
+pub struct Context {
+    /// Its name in logs and counters, such as `forward.0`.
+    pub name: Arc<str>,
+    /// The tag of events whose sender gives none.
+    pub tag: Tag,
+    /// The bytes it may hold.
+    pub budget: Arc<Budget>,
+    /// Says when its readers wait.
+    pub pause: Arc<Pause>,
+    /// Where events go.
+    pub dispatch: Arc<dyn Dispatch>,
+    /// What all inputs have done lately.
+    pub activity: Arc<Activity>,
+    /// What the process is doing.
+    pub phase: watch::Receiver<Phase>,
+}
+
+impl Context {
+    /// The component of a log line.
+    pub fn component(&self) -> String {
+        let plugin = self.name.split('.').next().unwrap_or_default();
+        format!("input:{plugin}:{}", self.name)
+    }
+}
+
+/// One input instance.
+pub trait Input: Send {
+    /// Opens its sockets; called once, before anything else starts.
+    ///
+    /// # Errors
+    /// A sentence that names the address and what to do.
+    fn bind(&mut self) -> Result<(), String>;
+
+    /// Takes events until [`Phase::Close`].
+    fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, ()>;
+}
+
+/// Makes an input from its section; mistakes go to the section's problems.
+type Build = fn(&mut Settings<'_>) -> Box<dyn Input>;
+
+/// Every input, under the `Name` that selects it. Alphabetical.
+const INPUTS: &[(&str, Build)] = &[
+    ("dummy", dummy::build),
+    ("forward", forward::build),
+    ("tcp", tcp::build),
+];
+
+/// How to build the input called `name`.
+pub fn find(name: &str) -> Option<Build> {
+    INPUTS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, build)| *build)
+}
+
+/// The names of all inputs.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    INPUTS.iter().map(|(name, _)| *name)
+}

@@ -1,0 +1,94 @@
+//! A pipeline for the tests of inputs: it keeps what was committed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::{Context, Dispatch, Pause, Phase, Session};
+use crate::budget::Budget;
+use crate::event::{Event, EventTime, Tag};
+
+/// A tag, a time and a record.
+type Kept = (Vec<u8>, EventTime, Vec<u8>);
+
+/// Keeps the events of all connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keeper(Arc<Mutex<Vec<Kept>>>);
+
+impl Keeper {
+    /// What was committed since the last call.
+    pub(crate) fn take(&self) -> Vec<Kept> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same without tags and times.
+    pub(crate) fn take_records(&self) -> Vec<Vec<u8>> {
+        self.take()
+            .into_iter()
+            .map(|(_, _, record)| record)
+            .collect()
+    }
+
+    /// A context for an input with the tag `t`, and what sets its phase.
+    pub(crate) fn context(&self, limit: u64) -> (Context, watch::Sender<Phase>) {
+        let name = Arc::from("test.0");
+        let (sender, phase) = watch::channel(Phase::Run);
+        let context = Context {
+            pause: Arc::new(Pause::new(Arc::clone(&name))),
+            name,
+            tag: Tag::new(b"t"),
+            budget: Budget::new(limit),
+            dispatch: Arc::new(self.clone()),
+            activity: Arc::default(),
+            phase,
+        };
+        (context, sender)
+    }
+}
+
+impl Dispatch for Keeper {
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(KeeperSession {
+            keeper: self.clone(),
+            tag: Vec::new(),
+            offered: Vec::new(),
+            frame: 0,
+        })
+    }
+}
+
+struct KeeperSession {
+    keeper: Keeper,
+    tag: Vec<u8>,
+    offered: Vec<Kept>,
+    frame: usize,
+}
+
+impl Session for KeeperSession {
+    fn tag(&mut self, tag: &[u8]) {
+        self.tag = tag.to_vec();
+    }
+
+    fn offer(&mut self, event: Event<'_>) {
+        self.offered
+            .push((self.tag.clone(), event.time, event.record.to_vec()));
+    }
+
+    fn open_frame(&mut self) {
+        self.frame = self.offered.len();
+    }
+
+    fn refuse_frame(&mut self) {
+        self.offered.truncate(self.frame);
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, ()> {
+        self.keeper
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut self.offered);
+        Box::pin(std::future::ready(()))
+    }
+}

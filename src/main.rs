@@ -1,0 +1,177 @@
+//! The `sluice` program: flags, configuration, run, exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use sluice::cli::{self, Command, Invocation, Topic};
+use sluice::config::{self, Config, Problems, Variables};
+use sluice::pipeline::{self, Plan, Service, Signals};
+use sluice::telemetry::log::{self, Level};
+use sluice::{budget, filter, input, output, telemetry};
+
+/// As Fluent Bit ends when its plugins or sockets cannot be set up.
+const EXIT_SETUP: u8 = 255;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Run(invocation)) => run(&invocation),
+        Ok(Command::DryRun(invocation)) => dry_run(&invocation),
+        Ok(Command::Version) => print(&format!("Sluice v{}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Help(topic)) => help(topic.as_ref()),
+        Ok(Command::Health { pid }) => health(pid),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Writes to standard output, for those answers that are asked for there.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    // A reader that has closed the pipe has seen enough.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("sluice: {error}");
+    ExitCode::FAILURE
+}
+
+fn health(pid: u32) -> ExitCode {
+    match telemetry::probe(pid) {
+        Ok(counters) => print(&counters),
+        Err(error) => fail(&format!("process {pid} does not answer: {error}")),
+    }
+}
+
+fn help(topic: Option<&Topic>) -> ExitCode {
+    let Some(topic) = topic else {
+        let text = cli::usage()
+            + &list("\nInputs\n", input::names())
+            + &list("\nFilters\n", filter::names())
+            + &list("\nOutputs\n", output::names());
+        return print(&text);
+    };
+    if let Some(keys) = pipeline::settings_of(topic.kind, &topic.plugin) {
+        return print(&list("", keys.into_iter()));
+    }
+    let kind = topic.kind.name().to_ascii_lowercase();
+    fail(&format!("invalid {kind} plugin '{}'", topic.plugin))
+}
+
+fn list<'n>(title: &str, names: impl Iterator<Item = &'n str>) -> String {
+    names.fold(title.to_owned(), |text, name| text + "  " + name + "\n")
+}
+
+/// Reads everything there is to read; `Err` is the exit code after the report.
+fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<Plan, ExitCode> {
+    if let Some(folder) = &invocation.workdir
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        eprintln!("sluice: cannot change to {}: {error}", folder.display());
+        return Err(ExitCode::from(EXIT_SETUP));
+    }
+    let variables = Variables::from_process();
+    let config = match &invocation.config {
+        Some(path) => config::load(path, variables, problems),
+        None => Config {
+            sections: Vec::new(),
+            variables,
+            directory: Path::new("").into(),
+        },
+    };
+    let service = Service::read(&config, &invocation.service, invocation.verbose, problems);
+    let plan = pipeline::plan(&config, &invocation.sections, service, problems);
+    if problems.has_errors() {
+        for problem in problems.errors().chain(problems.warnings()) {
+            eprintln!(
+                "[{}] [config] {problem}",
+                if problem.severity == config::Severity::Error {
+                    "error"
+                } else {
+                    " warn"
+                }
+            );
+        }
+        if problems.omitted() > 0 {
+            eprintln!("[error] [config] and {} more", problems.omitted());
+        }
+        eprintln!("[error] configuration file contains errors, aborting.");
+        return Err(ExitCode::FAILURE);
+    }
+    Ok(plan)
+}
+
+fn dry_run(invocation: &Invocation) -> ExitCode {
+    let mut problems = Problems::strict();
+    match prepare(invocation, &mut problems) {
+        Ok(_) => {
+            for problem in problems.warnings() {
+                eprintln!("[ warn] [config] {problem}");
+            }
+            eprintln!("configuration test is successful");
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+fn run(invocation: &Invocation) -> ExitCode {
+    let mut problems = Problems::default();
+    let plan = match prepare(invocation, &mut problems) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    if let Err(error) = open_log(invocation, &plan.service) {
+        return fail(&error);
+    }
+    let cpus = budget::cpus();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cpus)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    let ended = runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| format!("cannot handle signals: {error}"))?;
+        sluice::info!(
+            "sluice",
+            "version={}, pid={}, workers={cpus}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id()
+        );
+        for text in &invocation.warnings {
+            sluice::warning!("cli", "{text}");
+        }
+        for problem in problems.warnings() {
+            sluice::warning!("config", "{problem}");
+        }
+        // In a task of its own, so that it runs on the workers like everything else.
+        tokio::spawn(pipeline::run(plan, signals))
+            .await
+            .map_err(|error| error.to_string())?
+    });
+    // A thread that is still blocked in a system call must not hold up the exit.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            sluice::error!("engine", "{error}");
+            ExitCode::from(EXIT_SETUP)
+        }
+    }
+}
+
+fn open_log(invocation: &Invocation, service: &Service) -> Result<(), String> {
+    log::admit(if invocation.quiet {
+        Level::Off
+    } else {
+        service.log_level
+    });
+    match &service.log_file {
+        None => Ok(()),
+        Some(file) => log::to_file(Path::new(file))
+            .map_err(|error| format!("cannot write the log file {file}: {error}")),
+    }
+}

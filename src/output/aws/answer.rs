@@ -1,0 +1,191 @@
+//! What an error of a service means for the events.
+//!
+//! Codes and classes: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>,
+//! <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::event::DropReason;
+use crate::output::Answer;
+
+/// A service's error, sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::output) struct Failure {
+    /// What becomes of the request.
+    pub(in crate::output) answer: Answer,
+    /// The credentials are the fault.
+    pub(in crate::output) renew: bool,
+    /// The code the service gave.
+    pub(in crate::output) code: String,
+}
+
+/// Sorts an error. `missing_is_repairable`: the destination can be made.
+pub(in crate::output) fn classify<E>(
+    error: &SdkError<E, HttpResponse>,
+    missing_is_repairable: bool,
+) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let raw = service.raw();
+            let header = |name| raw.headers().get(name);
+            let after = header("x-amz-retry-after")
+                .and_then(|millis| millis.parse().ok().map(Duration::from_millis))
+                .or_else(|| {
+                    header("retry-after")
+                        .and_then(|seconds| seconds.parse().ok().map(Duration::from_secs))
+                });
+            let code = service.err().code().unwrap_or_default();
+            let message = service.err().message().unwrap_or_default();
+            sort(
+                code,
+                message,
+                raw.status().as_u16(),
+                after,
+                missing_is_repairable,
+            )
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            sort(
+                "",
+                "the answer cannot be read",
+                status,
+                None,
+                missing_is_repairable,
+            )
+        }
+        other => {
+            let why = DisplayErrorContext(other).to_string();
+            // The rest of the text is the debug form of the same.
+            let why = why
+                .split_once(" (")
+                .map_or(why.as_str(), |(short, _)| short);
+            Failure {
+                answer: Answer::again(why),
+                renew: false,
+                code: String::new(),
+            }
+        }
+    }
+}
+
+fn sort(
+    code: &str,
+    message: &str,
+    status: u16,
+    after: Option<Duration>,
+    missing_is_repairable: bool,
+) -> Failure {
+    let why = if code.is_empty() {
+        format!("HTTP status {status}: {message}")
+    } else {
+        format!("{code}: {message}")
+    };
+    let again = |throttled| Answer::Again {
+        throttled,
+        after,
+        why: why.clone(),
+    };
+    let unacceptable = |reason| Answer::Unacceptable {
+        why: why.clone(),
+        reason,
+    };
+    let (answer, renew) = match code {
+        "DataAlreadyAcceptedException" => (Answer::done(), false),
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "ProvisionedThroughputExceededException"
+        | "LimitExceededException"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "KMSThrottlingException" => (again(true), false),
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "TokenRefreshRequired"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed" => (again(false), true),
+        "ResourceNotFoundException" if missing_is_repairable => {
+            (Answer::Missing { why: why.clone() }, false)
+        }
+        "RequestEntityTooLargeException" => (unacceptable(DropReason::TooLarge), false),
+        "SerializationException"
+        | "InvalidParameterException"
+        | "InvalidArgumentException"
+        | "ValidationException"
+        | "UnknownOperationException"
+        | "InvalidSourceException" => (unacceptable(DropReason::Refused), false),
+        _ => match status {
+            413 => (unacceptable(DropReason::TooLarge), false),
+            429 | 509 => (again(true), false),
+            // Everything else may pass: a policy is mended, a key enabled, a service comes back. The events are kept.
+            _ => (again(false), false),
+        },
+    };
+    Failure {
+        answer,
+        renew,
+        code: code.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(code: &str, status: u16) -> (&'static str, bool) {
+        let failure = sort(code, "text", status, None, true);
+        let class = match failure.answer {
+            Answer::Done { .. } => "done",
+            Answer::Partly { .. } => "partly",
+            Answer::Again {
+                throttled: true, ..
+            } => "throttled",
+            Answer::Again { .. } => "again",
+            Answer::Missing { .. } => "missing",
+            Answer::Unacceptable { .. } => "unacceptable",
+        };
+        (class, failure.renew)
+    }
+
+    #[test]
+    fn every_class_of_error_has_its_answer() {
+        let cases = [
+            ("ThrottlingException", 400, "throttled", false),
+            ("", 429, "throttled", false),
+            ("InternalFailure", 500, "again", false),
+            ("", 503, "again", false),
+            ("AccessDeniedException", 400, "again", false),
+            ("ExpiredTokenException", 400, "again", true),
+            ("ResourceNotFoundException", 400, "missing", false),
+            ("InvalidParameterException", 400, "unacceptable", false),
+            ("", 413, "unacceptable", false),
+            ("DataAlreadyAcceptedException", 400, "done", false),
+            ("SomethingNewException", 400, "again", false),
+        ];
+        for (code, status, expected, renew) in cases {
+            assert_eq!(class(code, status), (expected, renew), "{code} {status}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! From a record to its line.
+
+use std::io::Write as _;
+
+use super::template::Template;
+use crate::config::Settings;
+use crate::event::Event;
+use crate::msgpack::read::Pairs;
+use crate::msgpack::write;
+use crate::output::Item;
+use crate::output::json::Json;
+use crate::output::text;
+
+/// How records are written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Format {
+    /// `tag: [1700000000.123456789, {"log":"x"}]`
+    OutFile,
+    /// `{"log":"x"}`
+    Plain,
+    /// `1700000000.123456789,"x"`; text is not escaped.
+    Csv {
+        /// Between the fields.
+        delimiter: String,
+        /// Whether a file begins with the keys.
+        has_head: bool,
+    },
+    /// `"time":1700000000.123457<tab>"log":"x"`
+    Ltsv {
+        /// Between the fields.
+        delimiter: String,
+        /// Between label and value.
+        label_delimiter: String,
+    },
+    /// As the user wants it.
+    Template(Template),
+    /// `[[time, metadata], record]` without anything between two.
+    Msgpack,
+}
+
+impl Format {
+    /// Reads `format` and what the formats ask for.
+    pub(super) fn new(settings: &mut Settings<'_>) -> Self {
+        let name = settings.choice(
+            "format",
+            &["out_file", "plain", "csv", "ltsv", "template", "msgpack"],
+        );
+        let delimiter = settings.text("delimiter").map(delimiter);
+        let label_delimiter = settings
+            .text("label_delimiter")
+            .map_or_else(|| ":".to_owned(), self::delimiter);
+        let has_head = settings.flag("csv_column_names", false);
+        let template = settings
+            .text("template")
+            .unwrap_or_else(|| "{time} {message}".to_owned());
+        match name {
+            Some("plain") => Self::Plain,
+            Some("csv") => Self::Csv {
+                delimiter: delimiter.unwrap_or_else(|| ",".to_owned()),
+                has_head,
+            },
+            Some("ltsv") => Self::Ltsv {
+                delimiter: delimiter.unwrap_or_else(|| "\t".to_owned()),
+                label_delimiter,
+            },
+            Some("template") => Self::Template(Template::new(&template)),
+            Some("msgpack") => Self::Msgpack,
+            _ => Self::OutFile,
+        }
+    }
+
+    /// Appends the line at the top of a file whose first record is this one, if there is one.
+    pub(super) fn head(&self, event: Event<'_>, out: &mut Vec<u8>) {
+        if let Self::Csv {
+            delimiter,
+            has_head: true,
+        } = self
+        {
+            out.extend_from_slice(b"timestamp");
+            for (key, _) in Pairs::of(event.record) {
+                out.extend_from_slice(delimiter.as_bytes());
+                text::print(key, out);
+            }
+            out.push(b'\n');
+        }
+    }
+
+    /// Appends one record.
+    pub(super) fn row(&self, Item { tag, event }: Item<'_>, json: Json, out: &mut Vec<u8>) {
+        match self {
+            Self::OutFile => {
+                let _infallible = write!(
+                    out,
+                    "{tag}: [{}.{:09}, ",
+                    event.time.seconds, event.time.nanos
+                );
+                json.value(event.record, out);
+                out.push(b']');
+            }
+            Self::Plain => json.value(event.record, out),
+            Self::Csv { delimiter, .. } => csv(event, delimiter, out),
+            Self::Ltsv {
+                delimiter,
+                label_delimiter,
+            } => ltsv(event, delimiter, label_delimiter, out),
+            Self::Template(template) => template.write(event, out),
+            Self::Msgpack => return msgpack(event, out),
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A delimiter by its name, or as it stands.
+fn delimiter(text: String) -> String {
+    match text.to_ascii_lowercase().as_str() {
+        "tab" | "\\t" => "\t".to_owned(),
+        "space" => " ".to_owned(),
+        "comma" => ",".to_owned(),
+        _ => text,
+    }
+}
+
+fn csv(event: Event<'_>, delimiter: &str, out: &mut Vec<u8>) {
+    let _infallible = write!(out, "{}.{:09}", event.time.seconds, event.time.nanos);
+    for (_, value) in Pairs::of(event.record) {
+        out.extend_from_slice(delimiter.as_bytes());
+        text::print(value, out);
+    }
+}
+
+fn ltsv(event: Event<'_>, delimiter: &str, label_delimiter: &str, out: &mut Vec<u8>) {
+    let _infallible = write!(
+        out,
+        "\"time\"{label_delimiter}{:.6}",
+        text::seconds(event.time)
+    );
+    for (key, value) in Pairs::of(event.record) {
+        out.extend_from_slice(delimiter.as_bytes());
+        text::print(key, out);
+        out.extend_from_slice(label_delimiter.as_bytes());
+        text::print(value, out);
+    }
+}
+
+/// `[[time, metadata], record]`, an entry of Fluent Bit's chunks. The time is an `EventTime` (ext 0), or plain seconds where
+/// these need more than its 32 bits.
+fn msgpack(event: Event<'_>, out: &mut Vec<u8>) {
+    write::array_header(out, 2);
+    write::array_header(out, 2);
+    match u32::try_from(event.time.seconds) {
+        Ok(seconds) => {
+            out.extend_from_slice(&[0xd7, 0]);
+            out.extend_from_slice(&seconds.to_be_bytes());
+            out.extend_from_slice(&event.time.nanos.to_be_bytes());
+        }
+        Err(_) => write::unsigned(out, event.time.seconds),
+    }
+    out.extend_from_slice(if event.metadata.is_empty() {
+        &[0x80]
+    } else {
+        event.metadata
+    });
+    out.extend_from_slice(event.record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventTime, Tag};
+
+    const TIME: EventTime = EventTime {
+        seconds: 1_700_000_000,
+        nanos: 123_456_789,
+    };
+    const RECORD: &[u8] =
+        b"\x83\xa3log\xa8h \"q\" \xc3\xa9\xa1n\x01\xa1k\x81\xa1a\xcb\x3f\xf8\0\0\0\0\0\0";
+
+    fn row(format: &Format, record: &[u8]) -> Vec<u8> {
+        let tag = Tag::new(b"t\n");
+        let mut out = Vec::new();
+        format.row(
+            Item {
+                tag: &tag,
+                event: Event {
+                    time: TIME,
+                    metadata: &[],
+                    record,
+                },
+            },
+            Json::default(),
+            &mut out,
+        );
+        out
+    }
+
+    fn csv(has_head: bool) -> Format {
+        Format::Csv {
+            delimiter: ",".to_owned(),
+            has_head,
+        }
+    }
+
+    #[test]
+    fn every_format_writes_the_line_fluent_bit_writes() {
+        let ltsv = Format::Ltsv {
+            delimiter: "\t".to_owned(),
+            label_delimiter: ":".to_owned(),
+        };
+        let template = Format::Template(Template::new("[{time}] {log} {n} {nope} {k}"));
+        for (format, expected) in [
+            (
+                &Format::OutFile,
+                r#"t\n: [1700000000.123456789, {"log":"h \"q\" \u00e9","n":1,"k":{"a":1.5}}]"#,
+            ),
+            (
+                &Format::Plain,
+                r#"{"log":"h \"q\" \u00e9","n":1,"k":{"a":1.5}}"#,
+            ),
+            (
+                &csv(true),
+                r#"1700000000.123456789,"h "q" é",1,{"a"=>1.500000}"#,
+            ),
+            (
+                &ltsv,
+                "\"time\":1700000000.123457\t\"log\":\"h \"q\" é\"\t\"n\":1\t\"k\":{\"a\"=>1.500000}",
+            ),
+            (
+                &template,
+                "[1700000000.123457] h \"q\" é 1 {nope} {\"a\"=>1.500000}",
+            ),
+        ] {
+            assert_eq!(
+                String::from_utf8(row(format, RECORD)).unwrap(),
+                format!("{expected}\n")
+            );
+        }
+    }
+
+    #[test]
+    fn the_keys_stand_above_the_values_when_asked() {
+        let event = Event {
+            time: TIME,
+            metadata: &[],
+            record: RECORD,
+        };
+        let head = |format: &Format| {
+            let mut out = Vec::new();
+            format.head(event, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(head(&csv(true)), "timestamp,\"log\",\"n\",\"k\"\n");
+        assert_eq!(head(&csv(false)), "");
+        assert_eq!(head(&Format::Plain), "");
+    }
+
+    #[test]
+    fn an_empty_record_leaves_its_time() {
+        assert_eq!(row(&csv(true), &[0x80]), b"1700000000.123456789\n");
+    }
+
+    #[test]
+    fn msgpack_is_written_as_fluent_bit_keeps_it() {
+        let expected = [
+            &[
+                0x92, 0x92, 0xd7, 0, 0x65, 0x53, 0xf1, 0, 0x07, 0x5b, 0xcd, 0x15, 0x80,
+            ][..],
+            &[0x80],
+        ]
+        .concat();
+        assert_eq!(row(&Format::Msgpack, &[0x80]), expected);
+    }
+
+    #[test]
+    fn a_delimiter_may_be_named() {
+        for (text, expected) in [
+            ("TAB", "\t"),
+            ("\\t", "\t"),
+            ("space", " "),
+            ("comma", ","),
+            ("; ", "; "),
+        ] {
+            assert_eq!(delimiter(text.to_owned()), expected);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Outputs: the trait, the registry, and the words in which an output and its delivery speak.
+//!
+//! An output has two verbs. *encode* writes events into one request's body within the service's limits; it is pure. *send* is one
+//! call, and its [`Answer`] says what became of the events. An output holds no loop and no sleep: whether and when something is
+//! sent again is decided elsewhere, in one place.
+
+mod aws;
+mod cloudwatch_logs;
+mod file;
+pub mod json;
+mod kinesis_firehose;
+mod null;
+mod stdout;
+mod template;
+mod text;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use self::json::Json;
+use crate::config::Settings;
+use crate::event::{DropReason, Event, Tag};
+
+/// What an output keeps in order and throttles as one, such as a log stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Destination {
+    /// The log group, or nothing.
+    pub group: Box<str>,
+    /// The log stream, the delivery stream, the file.
+    pub name: Box<str>,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.group.is_empty() {
+            write!(f, "{}", self.name)
+        } else {
+            write!(f, "{}:{}", self.group, self.name)
+        }
+    }
+}
+
+/// An event on its way into a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// Its tag.
+    pub tag: &'a Tag,
+    /// The event.
+    pub event: Event<'a>,
+}
+
+/// How much one request holds, for deciding when it is worth sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Events.
+    pub events: usize,
+    /// Bytes of the body.
+    pub bytes: usize,
+}
+
+/// Where the items of a request stand in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Positions {
+    /// As they were taken.
+    #[default]
+    AsTaken,
+    /// The item at each position, by its place among those taken.
+    Sorted(Vec<u32>),
+    /// Several items at one position: where each position ends among those taken.
+    Joined(Vec<u32>),
+}
+
+impl Positions {
+    /// The places, among the items taken, that stand at the position.
+    pub fn items_at(&self, position: usize) -> Range<usize> {
+        match self {
+            Self::AsTaken => position..position + 1,
+            Self::Sorted(order) => order
+                .get(position)
+                .map_or(0..0, |&place| place as usize..place as usize + 1),
+            Self::Joined(ends) => {
+                let end = |position: usize| ends.get(position).map_or(0, |&end| end as usize);
+                let start = position.checked_sub(1).map_or(0, end);
+                start..end(position).max(start)
+            }
+        }
+    }
+}
+
+/// One request, encoded.
+#[derive(Debug, Clone, Default)]
+pub struct Encoded {
+    /// The bytes that go over the wire.
+    pub body: Bytes,
+    /// How many items were looked at, from the first on; each is in the request or refused.
+    pub consumed: usize,
+    /// Items the service would not take, by their place among those consumed, in order.
+    pub refused: Vec<(usize, DropReason)>,
+    /// Where the others stand.
+    pub positions: Positions,
+}
+
+impl Encoded {
+    /// How many items are in the request.
+    pub fn taken(&self) -> usize {
+        self.consumed - self.refused.len()
+    }
+}
+
+/// What a service says to one request. Positions count within the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It has the request, except for those it rejects for good.
+    Done {
+        /// Positions it did not take, and why.
+        rejected: Vec<(Range<usize>, DropReason)>,
+    },
+    /// It has all but these, which may be sent again.
+    Partly {
+        /// Positions to send again.
+        failed: Vec<usize>,
+        /// Some of them because it is asked too much.
+        throttled: bool,
+        /// What it said of the first.
+        why: String,
+    },
+    /// It has nothing, or nobody knows; the same request may be sent again.
+    Again {
+        /// Because it is asked too much.
+        throttled: bool,
+        /// Not before this has passed, it says.
+        after: Option<Duration>,
+        /// What it said.
+        why: String,
+    },
+    /// The destination does not exist; [`Output::prepare`] may help.
+    Missing {
+        /// What it said.
+        why: String,
+    },
+    /// The request, or something in it, is too large or unacceptable: smaller ones will tell what.
+    Unacceptable {
+        /// What it said.
+        why: String,
+        /// What becomes of an item that is unacceptable alone.
+        reason: DropReason,
+    },
+}
+
+impl Answer {
+    /// All of it is taken.
+    pub fn done() -> Self {
+        Self::Done {
+            rejected: Vec::new(),
+        }
+    }
+
+    /// All of it may be sent again.
+    pub fn again(why: impl Into<String>) -> Self {
+        Self::Again {
+            throttled: false,
+            after: None,
+            why: why.into(),
+        }
+    }
+}
+
+/// One output instance.
+pub trait Output: Send + Sync {
+    /// How much one request holds.
+    fn limits(&self) -> Limits;
+
+    /// Where all events of this tag go; `None` when that depends on the event.
+    fn destination(&self, tag: &Tag) -> Option<Destination>;
+
+    /// Where one event goes, for outputs whose destinations depend on it.
+    fn destination_of(&self, item: Item<'_>) -> Destination {
+        self.destination(item.tag).unwrap_or_default()
+    }
+
+    /// Writes items, from the first on, until one request is full; `body` is an empty buffer with room for it.
+    fn encode(
+        &self,
+        destination: &Destination,
+        items: &mut dyn Iterator<Item = Item<'_>>,
+        body: Vec<u8>,
+    ) -> Encoded;
+
+    /// Sends one request.
+    ///
+    /// # Cancel safety
+    /// When dropped, nobody knows whether the service has the request.
+    fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer>;
+
+    /// Makes a destination that does not exist.
+    ///
+    /// # Errors
+    /// What stands against it, as an answer to the request that needed it.
+    fn prepare<'a>(&'a self, destination: &'a Destination) -> BoxFuture<'a, Result<(), Answer>> {
+        let answer = Answer::again(format!("{destination} does not exist"));
+        Box::pin(std::future::ready(Err(answer)))
+    }
+}
+
+/// What every output is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// How records become JSON.
+    pub json: Json,
+}
+
+/// Makes an output from its section; mistakes go to the section's problems.
+type Build = fn(&mut Settings<'_>, Options) -> Arc<dyn Output>;
+
+/// Every output, under the `Name` that selects it. Alphabetical.
+const OUTPUTS: &[(&str, Build)] = &[
+    ("cloudwatch_logs", cloudwatch_logs::build),
+    ("file", file::build),
+    ("kinesis_firehose", kinesis_firehose::build),
+    ("null", null::build),
+    ("stdout", stdout::build),
+];
+
+/// How to build the output called `name`.
+pub fn find(name: &str) -> Option<Build> {
+    OUTPUTS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, build)| *build)
+}
+
+/// The names of all outputs.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OUTPUTS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_lead_back_to_the_items_taken() {
+        assert_eq!(Positions::AsTaken.items_at(3), 3..4);
+        assert_eq!(Positions::Sorted(vec![1, 0]).items_at(0), 1..2);
+        let joined = Positions::Joined(vec![2, 5]);
+        assert_eq!(
+            (joined.items_at(0), joined.items_at(1), joined.items_at(2)),
+            (0..2, 2..5, 5..5)
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! What the outputs that write text share: dates in JSON, values as Fluent Bit prints them, and the filling of a request.
+
+use std::io::{self, Write as _};
+
+use jiff::Timestamp;
+
+use super::json::{self, Json};
+use super::{Item, Limits};
+use crate::config::Settings;
+use crate::event::{Event, EventTime};
+use crate::msgpack::read::{self, Pairs, Value};
+
+/// One request of an output that writes text. Large enough that a write costs little beside its bytes.
+pub(super) const LIMITS: Limits = Limits {
+    events: usize::MAX,
+    bytes: 1 << 20,
+};
+
+/// Has `write` append items, each with its place, until a request is full; gives how many it took.
+pub(super) fn fill(
+    items: &mut dyn Iterator<Item = Item<'_>>,
+    body: &mut Vec<u8>,
+    mut write: impl FnMut(usize, Item<'_>, &mut Vec<u8>),
+) -> usize {
+    let mut taken = 0;
+    while body.len() < LIMITS.bytes
+        && let Some(item) = items.next()
+    {
+        write(taken, item, body);
+        taken += 1;
+    }
+    taken
+}
+
+/// Runs what may block where it holds up nothing else.
+pub(super) async fn blocking(
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|ended| Err(io::Error::other(ended)))
+}
+
+/// Seconds since 1970 with a fraction, as exact as a double is.
+pub(super) fn seconds(time: EventTime) -> f64 {
+    time.seconds as f64 + f64::from(time.nanos) / 1e9
+}
+
+/// The date that a record gets on its way to JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Date {
+    /// `None` for no date.
+    key: Option<String>,
+    format: DateFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DateFormat {
+    Double,
+    Iso8601,
+    Epoch,
+    EpochMillis,
+    JavaSqlTimestamp,
+}
+
+impl DateFormat {
+    const NAMES: [(&str, Self); 7] = [
+        ("double", Self::Double),
+        ("iso8601", Self::Iso8601),
+        ("epoch", Self::Epoch),
+        ("epoch_ms", Self::EpochMillis),
+        ("epoch_millis", Self::EpochMillis),
+        ("epoch_milliseconds", Self::EpochMillis),
+        ("java_sql_timestamp", Self::JavaSqlTimestamp),
+    ];
+
+    fn find(text: &str) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, format)| *format)
+    }
+
+    fn write(self, time: EventTime, out: &mut Vec<u8>) {
+        let calendar = match self {
+            Self::Double => return json::float(seconds(time), out),
+            Self::Epoch => {
+                return out.extend_from_slice(itoa::Buffer::new().format(time.seconds).as_bytes());
+            }
+            Self::EpochMillis => {
+                return out.extend_from_slice(itoa::Buffer::new().format(time.millis()).as_bytes());
+            }
+            Self::Iso8601 => "\"%Y-%m-%dT%H:%M:%S.%6fZ\"",
+            Self::JavaSqlTimestamp => "\"%Y-%m-%d %H:%M:%S.%6f\"",
+        };
+        let whole = i64::try_from(time.seconds).unwrap_or(i64::MAX);
+        match Timestamp::new(whole, time.nanos.cast_signed()) {
+            Ok(timestamp) => {
+                let _infallible = write!(out, "{}", timestamp.strftime(calendar));
+            }
+            // Beyond the year 9999, where a client took milliseconds for seconds, the number says more than a made-up date.
+            Err(_) => json::float(seconds(time), out),
+        }
+    }
+}
+
+impl Date {
+    /// Reads `json_date_key` and `json_date_format`.
+    pub(super) fn new(settings: &mut Settings<'_>) -> Self {
+        let is_off = |key: &String| {
+            ["false", "off", "no"]
+                .iter()
+                .any(|off| key.eq_ignore_ascii_case(off))
+        };
+        let key = settings
+            .text("json_date_key")
+            .unwrap_or_else(|| "date".to_owned());
+        let format = settings
+            .text("json_date_format")
+            .map(|text| (DateFormat::find(&text), text));
+        if let Some((None, text)) = &format {
+            let names: Vec<_> = DateFormat::NAMES.iter().map(|(name, _)| *name).collect();
+            let message = format!(
+                "`{text}` is no date format: write one of {}",
+                names.join(", ")
+            );
+            settings.lapse("json_date_format", message, "double is used");
+        }
+        let format = format
+            .and_then(|(format, _)| format)
+            .unwrap_or(DateFormat::Double);
+        Self {
+            key: Some(key).filter(|key| !is_off(key)),
+            format,
+        }
+    }
+
+    /// Appends the record as JSON, the date first. A key of the record by the same name wins, as in Fluent Bit.
+    pub(super) fn record(&self, event: Event<'_>, json: Json, out: &mut Vec<u8>) {
+        let is_taken = |name: &str| {
+            Pairs::of(event.record).any(|(key, _)| read::text(key) == Some(name.as_bytes()))
+        };
+        let Some(name) = self.key.as_ref().filter(|name| !is_taken(name)) else {
+            return json.value(event.record, out);
+        };
+        out.push(b'{');
+        json.string(name.as_bytes(), out);
+        out.push(b':');
+        self.format.write(event.time, out);
+        let brace = out.len();
+        json.value(event.record, out);
+        if out.get(brace + 1) == Some(&b'}') {
+            out.remove(brace);
+        } else if let Some(brace) = out.get_mut(brace) {
+            *brace = b',';
+        }
+    }
+}
+
+/// Appends a value as Fluent Bit prints it, `{"key"=>"value", "f"=>1.500000, "n"=>nil}`, and gives what follows it.
+///
+/// Text stands between its quotes as it is. The depth is bounded, see [`crate::msgpack::scan::MAX_DEPTH`].
+pub(super) fn print<'v>(value: &'v [u8], out: &mut Vec<u8>) -> &'v [u8] {
+    let Ok((rest, value)) = read::value(value) else {
+        out.extend_from_slice(b"nil");
+        return &[];
+    };
+    let _infallible = match value {
+        Value::Nil => out.write_all(b"nil"),
+        Value::Bool(truth) => write!(out, "{truth}"),
+        Value::Unsigned(number) => write!(out, "{number}"),
+        Value::Signed(number) => write!(out, "{number}"),
+        Value::Float(number) if number.is_nan() => out.write_all(b"nan"),
+        Value::Float(number) => write!(out, "{number:.6}"),
+        Value::Str(text) => out
+            .write_all(b"\"")
+            .and_then(|()| out.write_all(text))
+            .and_then(|()| out.write_all(b"\"")),
+        Value::Bin(bytes) => print_bytes(bytes, out),
+        Value::Ext(kind, bytes) => {
+            write!(out, "(ext: {kind})").and_then(|()| print_bytes(bytes, out))
+        }
+        Value::Array(count) => return print_array(rest, count, out),
+        Value::Map(count) => return print_map(rest, count, out),
+    };
+    rest
+}
+
+/// Bytes in quotes, those that cannot be printed as `\xNN`.
+fn print_bytes(bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    out.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b' '..=b'~' => out.push(byte),
+            _ => write!(out, "\\x{byte:02x}")?,
+        }
+    }
+    out.write_all(b"\"")
+}
+
+fn print_array<'v>(mut rest: &'v [u8], count: u32, out: &mut Vec<u8>) -> &'v [u8] {
+    out.push(b'[');
+    for index in 0..count {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        rest = print(rest, out);
+    }
+    out.push(b']');
+    rest
+}
+
+fn print_map<'v>(rest: &'v [u8], count: u32, out: &mut Vec<u8>) -> &'v [u8] {
+    out.push(b'{');
+    let mut pairs = Pairs::inside(rest, count);
+    let mut first = true;
+    for (key, value) in pairs.by_ref() {
+        if !first {
+            out.extend_from_slice(b", ");
+        }
+        first = false;
+        print(key, out);
+        out.extend_from_slice(b"=>");
+        print(value, out);
+    }
+    out.push(b'}');
+    pairs.rest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::configured;
+    use crate::event::Tag;
+
+    fn dated(properties: &[(&str, &str)], time: EventTime, record: &[u8]) -> String {
+        let mut out = Vec::new();
+        let (date, _) = configured(properties, Date::new);
+        date.record(
+            Event {
+                time,
+                metadata: &[],
+                record,
+            },
+            Json::default(),
+            &mut out,
+        );
+        String::from_utf8(out).unwrap()
+    }
+
+    const TIME: EventTime = EventTime {
+        seconds: 1_700_000_000,
+        nanos: 123_456_789,
+    };
+
+    #[test]
+    fn every_date_format_reads_as_fluent_bit_writes_it() {
+        for (format, expected) in [
+            ("double", "1700000000.123457"),
+            ("ISO8601", "\"2023-11-14T22:13:20.123456Z\""),
+            ("epoch", "1700000000"),
+            ("epoch_ms", "1700000000123"),
+            ("epoch_millis", "1700000000123"),
+            ("epoch_milliseconds", "1700000000123"),
+            ("java_sql_timestamp", "\"2023-11-14 22:13:20.123456\""),
+        ] {
+            let text = dated(&[("json_date_format", format)], TIME, b"\x81\xa1a\x01");
+            assert_eq!(text, format!("{{\"date\":{expected},\"a\":1}}"));
+        }
+        let whole = EventTime {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        };
+        assert_eq!(dated(&[], whole, &[0x80]), r#"{"date":1700000000.0}"#);
+    }
+
+    #[test]
+    fn a_year_beyond_calendars_is_written_as_a_number() {
+        let time = EventTime {
+            seconds: 1_700_000_000_123,
+            nanos: 0,
+        };
+        assert_eq!(
+            dated(&[("json_date_format", "iso8601")], time, &[0x80]),
+            r#"{"date":1700000000123.0}"#
+        );
+        let last = EventTime {
+            seconds: u64::MAX,
+            nanos: 999_999_999,
+        };
+        assert_eq!(
+            dated(&[("json_date_format", "iso8601")], last, &[0x80]),
+            r#"{"date":1.844674407370955e+19}"#
+        );
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_is_a_warning_and_a_double() {
+        let (date, problems) = configured(&[("json_date_format", "iso8601_ns")], Date::new);
+        assert_eq!(
+            date,
+            Date {
+                key: Some("date".to_owned()),
+                format: DateFormat::Double
+            }
+        );
+        assert!(
+            problems.concat().starts_with("warning: ") && problems.len() == 1,
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn the_date_can_be_renamed_and_left_out_and_yields_to_the_record() {
+        assert_eq!(
+            dated(&[("json_date_key", "@t\"")], TIME, &[0x80]),
+            r#"{"@t\"":1700000000.123457}"#
+        );
+        assert_eq!(dated(&[("json_date_key", "Off")], TIME, &[0x80]), "{}");
+        assert_eq!(
+            dated(&[("json_date_key", "false")], TIME, b"\x81\xa1a\x01"),
+            r#"{"a":1}"#
+        );
+        assert_eq!(dated(&[], TIME, b"\x81\xa4date\x01"), r#"{"date":1}"#);
+    }
+
+    fn printed(value: &[u8]) -> String {
+        let mut out = Vec::new();
+        print(value, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_are_printed_as_fluent_bit_prints_them() {
+        let record = b"\x83\xa3log\xa3x\"\n\xa1a\x93\x01\xc0\xc3\xa1e\x80";
+        assert_eq!(
+            printed(record),
+            "{\"log\"=>\"x\"\n\", \"a\"=>[1, nil, true], \"e\"=>{}}"
+        );
+        assert_eq!(printed(&[0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0]), "1.500000");
+        assert_eq!(printed(&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]), "nan");
+        assert_eq!(printed(&[0xd0, 0x9b]), "-101");
+        assert_eq!(printed(b"\xc4\x03\"a\x00"), "\"\\\"a\\x00\"");
+        assert_eq!(printed(&[0xd4, 0xff, 0x9a]), "(ext: -1)\"\\x9a\"");
+    }
+
+    #[test]
+    fn a_request_is_full_at_its_limit_and_takes_at_least_one_item() {
+        let tag = Tag::new(b"t");
+        let event = Event {
+            time: TIME,
+            metadata: &[],
+            record: &[0x80],
+        };
+        let mut items = std::iter::repeat_n(Item { tag: &tag, event }, 5);
+        let mut body = Vec::new();
+        let taken = fill(&mut items, &mut body, |_, _, body| {
+            body.resize(body.len() + LIMITS.bytes / 2, 0);
+        });
+        assert_eq!((taken, items.len()), (2, 3));
+        body.clear();
+        assert_eq!(
+            fill(&mut items, &mut body, |_, _, body| body
+                .resize(2 * LIMITS.bytes, 0)),
+            1
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_printing_panic(value in proptest::collection::vec(proptest::num::u8::ANY, 0..100)) {
+            if let Ok((_, whole)) = read::raw(&value) {
+                print(whole, &mut Vec::new());
+            }
+        }
+    }
+}

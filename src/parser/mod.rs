@@ -1,0 +1,7 @@
+//! Texts that become records.
+//!
+//! | file | from |
+//! |---|---|
+//! | [`json`] | JSON |
+
+pub mod json;

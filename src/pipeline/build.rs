@@ -1,0 +1,384 @@
+//! From sections to stages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::deliver::Delivery;
+use super::dispatch::{ChainLink, Dispatcher, Route, Stages};
+use super::retry::Policy;
+use super::service::Service;
+use crate::budget::Budget;
+use crate::buffer::{BATCH_MAX, Inbox, Pool};
+use crate::config::{
+    Config, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
+};
+use crate::event::Tag;
+use crate::filter;
+use crate::input::{self, Activity, Context, Input, Pause, Phase};
+use crate::output;
+use crate::router::Matcher;
+use crate::telemetry::{InputLedger, Ledger, RouteLedger};
+
+/// Everything a run needs, made and not started.
+pub struct Plan {
+    /// What `[SERVICE]` says.
+    pub service: Service,
+    /// The inputs, each with what it needs.
+    pub(super) inputs: Vec<PlannedInput>,
+    /// The outputs' deliveries.
+    pub(super) deliveries: Vec<Delivery>,
+    /// The books.
+    pub ledger: Ledger,
+}
+
+/// An input and its context.
+pub(super) struct PlannedInput {
+    pub(super) input: Box<dyn Input>,
+    pub(super) context: Context,
+}
+
+/// Makes a plan from a configuration and the sections of the command line; mistakes go to `problems`, and only without errors
+/// there the plan is worth running.
+pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut Problems) -> Plan {
+    let mut builder = Builder {
+        config,
+        service: &service,
+        problems,
+        counts: HashMap::new(),
+    };
+    let sections = || config.sections.iter().chain(extra);
+    let of = |kind| sections().filter(move |section| section.kind == kind);
+    let (inputs, outputs) = (
+        of(SectionKind::Input).count(),
+        of(SectionKind::Output).count(),
+    );
+    let read_inputs: Vec<_> = of(SectionKind::Input)
+        .filter_map(|section| builder.input(section))
+        .collect();
+    let chain: Vec<_> = of(SectionKind::Filter)
+        .filter_map(|section| builder.filter(section))
+        .collect();
+    let lonely = inputs == 1 && outputs == 1;
+    let outputs: Vec<_> = of(SectionKind::Output)
+        .filter_map(|section| builder.output(section, lonely))
+        .collect();
+    assemble(service, read_inputs, chain, outputs)
+}
+
+/// An input as its section says.
+struct ReadInput {
+    name: Arc<str>,
+    tag: Tag,
+    mem_buf_limit: Option<u64>,
+    input: Box<dyn Input>,
+}
+
+/// An output as its section says.
+struct ReadOutput {
+    name: String,
+    component: String,
+    matcher: Matcher,
+    policy: Policy,
+    workers: Option<usize>,
+    output: Arc<dyn output::Output>,
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    service: &'a Service,
+    problems: &'a mut Problems,
+    /// How many instances of each kind there are.
+    counts: HashMap<&'static str, usize>,
+}
+
+impl Builder<'_> {
+    /// Opens a section: its settings, its instance name, and whether it is switched on.
+    fn open<'s, 'p>(
+        counts: &mut HashMap<&'static str, usize>,
+        section: &'s Section,
+        config: &'s Config,
+        problems: &'p mut Problems,
+    ) -> (Settings<'s>, String, bool)
+    where
+        'p: 's,
+    {
+        let mut settings = Settings::new(section, &config.variables, problems);
+        let plugin = settings.name().to_owned();
+        let count = counts.entry(section.kind.name()).or_default();
+        let name = settings
+            .text("alias")
+            .unwrap_or_else(|| format!("{plugin}.{count}"));
+        *count += 1;
+        let active = settings
+            .text("active")
+            .is_none_or(|text| crate::config::value::flag(&text) != Some(false) && text != "0");
+        settings.accept(&["log_level", "log_suppress_interval"]);
+        (settings, name, active)
+    }
+
+    fn input(&mut self, section: &Section) -> Option<ReadInput> {
+        let (mut settings, name, active) =
+            Self::open(&mut self.counts, section, self.config, self.problems);
+        let Some(build) = input::find(settings.name()) else {
+            unknown(&mut settings, input::names());
+            return None;
+        };
+        let tag = settings.text("tag").unwrap_or_else(|| name.clone());
+        let mem_buf_limit = settings.size("mem_buf_limit").filter(|limit| *limit > 0);
+        storage_type(&mut settings, self.service);
+        settings.accept(&[
+            "storage.pause_on_chunks_overlimit",
+            "routable",
+            "threaded",
+            "thread.*",
+            "net.*",
+            "rate_*",
+            "workers",
+        ]);
+        for key in ["tls.crt_file", "tls.key_file"] {
+            file_exists(&mut settings, key);
+        }
+        if settings.flag("tls", false) {
+            settings.error("tls", "TLS on inputs is not supported yet; end it in front of Sluice, or listen on 127.0.0.1");
+        }
+        settings.accept(&["tls.*"]);
+        let input = build(&mut settings);
+        settings.finish();
+        active.then(|| ReadInput {
+            name: name.into(),
+            tag: Tag::new(tag.as_bytes()),
+            mem_buf_limit,
+            input,
+        })
+    }
+
+    fn filter(&mut self, section: &Section) -> Option<ChainLink> {
+        let (mut settings, _, active) =
+            Self::open(&mut self.counts, section, self.config, self.problems);
+        let Some(build) = filter::find(settings.name()) else {
+            unknown(&mut settings, filter::names());
+            return None;
+        };
+        let matcher = Matcher::read(&mut settings);
+        if matcher.is_empty() {
+            settings.error(
+                "match",
+                format!(
+                    "{} needs Match or Match_Regex; `Match *` takes every tag",
+                    settings.subject()
+                ),
+            );
+        }
+        let filter = build(&mut settings);
+        settings.finish();
+        active.then_some(ChainLink { matcher, filter })
+    }
+
+    fn output(&mut self, section: &Section, lonely: bool) -> Option<ReadOutput> {
+        let (mut settings, name, active) =
+            Self::open(&mut self.counts, section, self.config, self.problems);
+        let Some(build) = output::find(settings.name()) else {
+            unknown(&mut settings, output::names());
+            return None;
+        };
+        let component = format!("output:{}:{name}", settings.name());
+        let mut matcher = Matcher::read(&mut settings);
+        if matcher.is_empty() && lonely {
+            matcher = Matcher::all();
+        } else if matcher.is_empty() {
+            settings.warning(
+                "match",
+                format!("NO match for {name} output instance, nothing will be routed to it"),
+            );
+        }
+        let policy = Policy {
+            limit: retry_limit(&mut settings),
+            ..self.service.retry
+        };
+        let workers = settings
+            .integer("workers")
+            .and_then(|workers| usize::try_from(workers).ok())
+            .filter(|workers| *workers > 0);
+        settings.accept(&["storage.total_limit_size"]);
+        let output = build(
+            &mut settings,
+            output::Options {
+                json: self.service.json,
+            },
+        );
+        settings.finish();
+        active.then_some(ReadOutput {
+            name,
+            component,
+            matcher,
+            policy,
+            workers,
+            output,
+        })
+    }
+}
+
+/// Names the plugin that does not exist and the one that was perhaps meant.
+fn unknown<'n>(settings: &mut Settings<'_>, names: impl Iterator<Item = &'n str>) {
+    let known: Vec<_> = names.collect();
+    let name = settings.name().to_owned();
+    if name.is_empty() {
+        return;
+    }
+    let hint = match nearest(&name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    settings.error("name", format!("no plugin `{name}`; {hint}"));
+}
+
+/// Checks `storage.type`. Buffering on disk comes in a later version; until then events are kept in memory, and the user is told.
+fn storage_type(settings: &mut Settings<'_>, service: &Service) {
+    match settings.choice("storage.type", &["memory", "filesystem", "memrb"]) {
+        Some("filesystem") if service.storage_path.is_none() => {
+            settings.error(
+                "storage.type",
+                "filesystem needs `storage.path` in [SERVICE]",
+            );
+        }
+        Some(kind @ ("filesystem" | "memrb")) => {
+            settings.warning("storage.type", format!("{kind} is not supported yet; events are kept in memory, and senders wait when it is full"));
+        }
+        _ => {}
+    }
+}
+
+fn file_exists(settings: &mut Settings<'_>, key: &'static str) {
+    if let Some(file) = settings.text(key)
+        && let Err(error) = std::fs::File::open(&file)
+    {
+        settings.error(key, format!("cannot read {file}: {error}"));
+    }
+}
+
+/// Reads `Retry_Limit`: how many retries, `None` for as many as it takes, which is the default here.
+fn retry_limit(settings: &mut Settings<'_>) -> Option<u32> {
+    let text = settings.text("retry_limit")?.to_ascii_lowercase();
+    match text.as_str() {
+        "no_limits" | "false" | "off" => None,
+        "no_retries" => Some(0),
+        _ => {
+            let limit = text.parse().ok().filter(|limit| *limit > 0);
+            if limit.is_none() {
+                let message = "is no limit; write a number above 0, no_limits or no_retries";
+                settings.lapse(
+                    "retry_limit",
+                    message,
+                    "events are retried while there is room",
+                );
+            }
+            limit
+        }
+    }
+}
+
+/// Joins the stages.
+fn assemble(
+    service: Service,
+    inputs: Vec<ReadInput>,
+    chain: Vec<ChainLink>,
+    outputs: Vec<ReadOutput>,
+) -> Plan {
+    let process = Budget::of_process();
+    let mut ledger = Ledger::default();
+    let mut routes = Vec::new();
+    let mut deliveries = Vec::new();
+    for output in outputs {
+        let inbox = Arc::new(Inbox::default());
+        let book = Arc::new(RouteLedger::new(&output.name));
+        routes.push(Route {
+            matcher: output.matcher,
+            inbox: Arc::clone(&inbox),
+            ledger: Arc::clone(&book),
+        });
+        ledger.routes.push(Arc::clone(&book));
+        deliveries.push(Delivery {
+            component: output.component,
+            output: output.output,
+            inbox,
+            ledger: book,
+            policy: output.policy,
+            workers: output.workers,
+        });
+    }
+    let stages = Arc::new(Stages {
+        chain,
+        routes,
+        pool: Arc::new(Pool::new(BATCH_MAX)),
+        linger: service.flush,
+    });
+    let activity = Arc::new(Activity::default());
+    // The channel of the real run takes this one's place before an input sees it.
+    let (_, phase) = watch::channel(Phase::Run);
+    let mut planned = Vec::new();
+    for read in inputs {
+        let budget = match read.mem_buf_limit {
+            Some(limit) => Budget::inside(&process, limit),
+            None => Arc::clone(&process),
+        };
+        let book = Arc::new(InputLedger::new(&read.name));
+        ledger.inputs.push(Arc::clone(&book));
+        let component = format!("input:{}", read.name);
+        let dispatcher = Dispatcher::new(Arc::clone(&stages), Arc::clone(&budget), book, component);
+        let context = Context {
+            pause: Arc::new(Pause::new(Arc::clone(&read.name))),
+            name: read.name,
+            tag: read.tag,
+            budget,
+            dispatch: Arc::new(dispatcher),
+            activity: Arc::clone(&activity),
+            phase: phase.clone(),
+        };
+        planned.push(PlannedInput {
+            input: read.input,
+            context,
+        });
+    }
+    Plan {
+        service,
+        inputs: planned,
+        deliveries,
+        ledger,
+    }
+}
+
+/// The settings of a plugin; `None` when there is no such plugin. Found out by letting it read an empty section.
+pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>> {
+    let place = Place::command_line();
+    let name = Property {
+        key: "name".to_owned(),
+        value: plugin.to_owned(),
+        place: place.clone(),
+    };
+    let section = Section {
+        kind,
+        place,
+        properties: vec![name],
+    };
+    let (variables, mut problems) = (Variables::default(), Problems::default());
+    let mut settings = Settings::new(&section, &variables, &mut problems);
+    let common: &[&str] = match kind {
+        SectionKind::Input => {
+            input::find(plugin)?(&mut settings);
+            &["tag", "alias", "mem_buf_limit"]
+        }
+        SectionKind::Filter => {
+            filter::find(plugin)?(&mut settings);
+            &["match", "match_regex", "alias"]
+        }
+        _ => {
+            output::find(plugin)?(&mut settings, output::Options::default());
+            &["match", "match_regex", "alias", "retry_limit", "workers"]
+        }
+    };
+    let mut keys = settings.keys();
+    keys.extend(common);
+    Some(keys)
+}

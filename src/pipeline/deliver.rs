@@ -1,0 +1,602 @@
+//! One delivery task for each output: takes batches from the inbox, has them encoded, sends, settles.
+//!
+//! Each destination has a lane: the events it is owed, in order, and a gate that is closed for a while after a failure. A lane has
+//! one request in flight, unless `workers` asks for more; an output has a few. Nothing is encoded before it can be sent, so bodies
+//! take memory only while they are in flight; what has to be sent again is encoded again, to the same bytes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::queue::{Piece, Queue, count, pick};
+use super::retry::{Failure, Gate, Policy};
+use crate::buffer::{Batch, Inbox, Message, Stream};
+use crate::event::DropReason;
+use crate::output::{Answer, Destination, Encoded, Output};
+use crate::telemetry::RouteLedger;
+use crate::telemetry::log::Limiter;
+
+/// A request that has no answer by then has failed. Services answer within seconds; a silent peer must not hold events for ever.
+const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Requests in flight to different destinations, unless `workers` is set.
+const IN_FLIGHT: usize = 4;
+
+/// Buffers kept for bodies to come.
+const SPARE_BODIES: usize = 2;
+
+/// Lanes kept although nothing waits in them.
+const IDLE_LANES: usize = 1024;
+
+/// So many events refused one by one without one accepted in between: then the fault is not in the events, and the rest of the
+/// request is refused whole instead of one call each.
+const REFUSALS_MAX: u32 = 32;
+
+/// How an output is delivered.
+pub(super) struct Delivery {
+    /// The output's name, such as `cloudwatch_logs.0`.
+    pub component: String,
+    /// The output.
+    pub output: Arc<dyn Output>,
+    /// Where its batches arrive.
+    pub inbox: Arc<Inbox>,
+    /// Its book.
+    pub ledger: Arc<RouteLedger>,
+    /// How it tries again.
+    pub policy: Policy,
+    /// `workers`, where it is set.
+    pub workers: Option<usize>,
+}
+
+/// What one destination is owed and how it fares.
+struct Lane {
+    destination: Arc<Destination>,
+    queue: Queue,
+    gate: Gate,
+    in_flight: usize,
+    /// The next request takes exactly so many events: those of one that may have been stored, so that a duplicate is exact.
+    again: Option<usize>,
+    /// The next request takes at most so many: halved when a request is unacceptable.
+    most: usize,
+    refusals: u32,
+    active: bool,
+}
+
+/// A request whose answer is awaited.
+struct Sent {
+    lane: usize,
+    pieces: Vec<Piece>,
+    encoded: Encoded,
+    answer: Answer,
+}
+
+/// The state of a delivery task.
+pub(super) struct Deliver {
+    delivery: Delivery,
+    lanes: Vec<Lane>,
+    by_destination: HashMap<Arc<Destination>, usize>,
+    /// Lanes in which something waits.
+    active: VecDeque<usize>,
+    /// Batches being filled, and when they have to be sealed.
+    opened: Vec<(Arc<Stream>, Instant)>,
+    in_flight: JoinSet<Sent>,
+    /// Bytes of body for each byte in the buffer, of the last request.
+    ratio: f64,
+    /// The buffers of bodies that have been sent, for those to come.
+    spare: Vec<Vec<u8>>,
+    draining: bool,
+    failing: bool,
+    limiter: Limiter,
+}
+
+impl Deliver {
+    /// A task with nothing to do yet.
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            lanes: Vec::new(),
+            by_destination: HashMap::new(),
+            active: VecDeque::new(),
+            opened: Vec::new(),
+            in_flight: JoinSet::new(),
+            ratio: 1.0,
+            spare: Vec::new(),
+            draining: false,
+            failing: false,
+            limiter: Limiter::default(),
+        }
+    }
+
+    /// Delivers until `drain` says that nothing more will come and nothing is left.
+    pub(super) async fn run(mut self, mut drain: watch::Receiver<bool>) {
+        loop {
+            self.receive();
+            let now = Instant::now();
+            self.send_what_is_ready(now);
+            if self.draining && self.is_empty() {
+                return;
+            }
+            let wake = self.next_wake(now);
+            tokio::select! {
+                () = self.delivery.inbox.arrived() => {}
+                Some(sent) = self.in_flight.join_next() => self.settle(sent),
+                () = sleep_until(wake) => {}
+                changed = drain.wait_for(|drain| *drain), if !self.draining => self.draining = changed.is_ok_and(|drain| *drain),
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_flight.is_empty() && self.active.is_empty() && self.opened.is_empty()
+    }
+
+    /// Takes batches in, and has those sealed that are due.
+    fn receive(&mut self) {
+        let mut messages = Vec::new();
+        loop {
+            self.delivery.inbox.take(&mut messages);
+            for message in messages.drain(..) {
+                match message {
+                    Message::Opened(stream, due) => self.opened.push((stream, due)),
+                    Message::Sealed(batch) => self.place(batch),
+                }
+            }
+            let now = Instant::now();
+            let draining = self.draining;
+            let due: Vec<_> = self
+                .opened
+                .extract_if(.., |(_, due)| draining || *due <= now)
+                .collect();
+            if due.is_empty() {
+                return;
+            }
+            for (stream, _) in due {
+                stream.seal();
+            }
+        }
+    }
+
+    /// Puts a batch into the lanes its events belong to.
+    fn place(&mut self, batch: Arc<Batch>) {
+        if let Some(destination) = self.delivery.output.destination(&batch.tag) {
+            let lane = self.lane(destination);
+            self.push(lane, Piece::whole(batch));
+            return;
+        }
+        let mut starts: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut events = batch.block.events_from(0);
+        loop {
+            let start = events.position() as u32;
+            let Some(event) = events.next() else { break };
+            let destination = self.delivery.output.destination_of(crate::output::Item {
+                tag: &batch.tag,
+                event,
+            });
+            let lane = self.lane(destination);
+            match starts.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, starts)) => starts.push(start),
+                None => starts.push((lane, vec![start])),
+            }
+        }
+        for (lane, starts) in starts {
+            self.push(lane, Piece::at(Arc::clone(&batch), starts));
+        }
+    }
+
+    fn push(&mut self, index: usize, piece: Piece) {
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.queue.push(piece);
+            if !lane.active {
+                lane.active = true;
+                self.active.push_back(index);
+            }
+        }
+    }
+
+    /// The lane of a destination. Idle ones are forgotten when there are too many, which costs them nothing but their gate.
+    fn lane(&mut self, destination: Destination) -> usize {
+        if let Some(&lane) = self.by_destination.get(&destination) {
+            return lane;
+        }
+        let destination = Arc::new(destination);
+        let fresh = Lane {
+            destination: Arc::clone(&destination),
+            queue: Queue::default(),
+            gate: Gate::default(),
+            in_flight: 0,
+            again: None,
+            most: usize::MAX,
+            refusals: 0,
+            active: false,
+        };
+        let idle = |lane: &Lane| !lane.active && lane.in_flight == 0 && lane.queue.events() == 0;
+        let reused = (self.lanes.len() >= IDLE_LANES)
+            .then(|| self.lanes.iter().position(idle))
+            .flatten();
+        let index = if let Some((index, lane)) =
+            reused.and_then(|index| self.lanes.get_mut(index).map(|lane| (index, lane)))
+        {
+            self.by_destination.remove(&lane.destination);
+            *lane = fresh;
+            index
+        } else {
+            self.lanes.push(fresh);
+            self.lanes.len() - 1
+        };
+        self.by_destination.insert(destination, index);
+        index
+    }
+
+    fn slots(&self) -> usize {
+        self.delivery.workers.unwrap_or(IN_FLIGHT)
+    }
+
+    /// Starts requests while there are free slots and lanes that are ready.
+    fn send_what_is_ready(&mut self, now: Instant) {
+        for _ in 0..self.active.len() {
+            if self.in_flight.len() >= self.slots() {
+                return;
+            }
+            let Some(index) = self.active.pop_front() else {
+                return;
+            };
+            while self.in_flight.len() < self.slots() && self.is_ready(index, now) {
+                self.start(index);
+            }
+            if let Some(lane) = self.lanes.get_mut(index) {
+                lane.active = lane.queue.events() > 0;
+                if lane.active {
+                    self.active.push_back(index);
+                }
+            }
+        }
+    }
+
+    fn is_ready(&self, index: usize, now: Instant) -> bool {
+        self.lanes
+            .get(index)
+            .is_some_and(|lane| self.ready_at(lane, now).is_some_and(|at| at <= now))
+    }
+
+    /// When the lane's next request may go; `None` when something else has to happen first.
+    fn ready_at(&self, lane: &Lane, now: Instant) -> Option<Instant> {
+        let due = lane.queue.due()?;
+        // Without `workers`, a destination's requests follow each other, so that its events arrive in order.
+        let together = self.delivery.workers.unwrap_or(1);
+        if lane.in_flight >= together {
+            return None;
+        }
+        let limits = self.delivery.output.limits();
+        let full = lane.queue.events() >= limits.events
+            || lane.queue.weight() as f64 * self.ratio >= limits.bytes as f64;
+        let wanted = if full || self.draining || lane.again.is_some() {
+            now
+        } else {
+            due
+        };
+        Some(lane.gate.opens().map_or(wanted, |opens| opens.max(wanted)))
+    }
+
+    /// Encodes one request and sends it.
+    fn start(&mut self, index: usize) {
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return;
+        };
+        let most = lane.again.take().unwrap_or(lane.most).min(lane.most);
+        let expected = (lane.queue.weight() as f64 * self.ratio) as usize;
+        let body = body_buffer(
+            &mut self.spare,
+            expected.min(self.delivery.output.limits().bytes),
+        );
+        let mut items = lane.queue.items(most);
+        let encoded = self
+            .delivery
+            .output
+            .encode(&lane.destination, &mut items, body);
+        drop(items);
+        // An output that takes nothing would be asked for ever.
+        let consumed = encoded.consumed.max(1);
+        let pieces = lane.queue.take(consumed);
+        let weight: usize = pieces.iter().map(Piece::weight).sum();
+        if !encoded.body.is_empty() && weight > 0 {
+            self.ratio = encoded.body.len() as f64 / weight as f64;
+        }
+        for (_, reason) in &encoded.refused {
+            self.delivery.ledger.drop_events(*reason, 1);
+        }
+        if let Some((_, reason)) = encoded.refused.first()
+            && let Some(more) = self.limiter.admit()
+        {
+            let (refused, reason) = (encoded.refused.len(), reason.label());
+            crate::warning!(
+                &self.delivery.component,
+                "dropped {refused} events that the service would not take: {reason}{more}"
+            );
+        }
+        if encoded.taken() == 0 {
+            return;
+        }
+        lane.in_flight += 1;
+        let (output, destination) = (
+            Arc::clone(&self.delivery.output),
+            Arc::clone(&lane.destination),
+        );
+        self.in_flight.spawn(async move {
+            let answer = request(output.as_ref(), &destination, &encoded).await;
+            Sent {
+                lane: index,
+                pieces,
+                encoded,
+                answer,
+            }
+        });
+    }
+
+    /// Books what a request's answer means.
+    fn settle(&mut self, sent: Result<Sent, tokio::task::JoinError>) {
+        // A task is never cancelled while the delivery lives, and a panic ends the process.
+        let Ok(mut sent) = sent else { return };
+        let Some(lane) = self.lanes.get_mut(sent.lane) else {
+            return;
+        };
+        lane.in_flight -= 1;
+        let index = sent.lane;
+        self.reclaim(std::mem::take(&mut sent.encoded.body));
+        match std::mem::replace(&mut sent.answer, Answer::done()) {
+            Answer::Done { rejected } => self.delivered(&sent, &rejected),
+            Answer::Partly {
+                failed,
+                throttled,
+                why,
+            } => self.partly(&sent, &failed, throttled, &why),
+            Answer::Again {
+                throttled,
+                after,
+                why,
+            } => self.again(sent, Failure { throttled, after }, &why),
+            Answer::Missing { why } => self.again(sent, Failure::default(), &why),
+            Answer::Unacceptable { why, reason } => self.unacceptable(sent, &why, reason),
+        }
+        if let Some(lane) = self.lanes.get_mut(index)
+            && !lane.active
+            && lane.queue.events() > 0
+        {
+            lane.active = true;
+            self.active.push_back(index);
+        }
+    }
+
+    /// Keeps the buffer of a body for the next one.
+    fn reclaim(&mut self, body: bytes::Bytes) {
+        if self.spare.len() < SPARE_BODIES && body.is_unique() {
+            let mut buffer = Vec::from(body);
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    fn delivered(&mut self, sent: &Sent, rejected: &[(std::ops::Range<usize>, DropReason)]) {
+        let mut lost = 0;
+        for (positions, reason) in rejected {
+            let events: usize = positions
+                .clone()
+                .map(|position| sent.encoded.positions.items_at(position).len())
+                .sum();
+            self.delivery.ledger.drop_events(*reason, events as u64);
+            lost += events;
+            if let Some(more) = self.limiter.admit() {
+                let label = reason.label();
+                crate::warning!(
+                    &self.delivery.component,
+                    "the service rejected {events} events: {label}{more}"
+                );
+            }
+        }
+        self.delivery
+            .ledger
+            .deliver(sent.encoded.taken().saturating_sub(lost) as u64);
+        self.succeed(sent.lane);
+    }
+
+    fn succeed(&mut self, index: usize) {
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return;
+        };
+        lane.gate.succeed(Instant::now());
+        lane.refusals = 0;
+        lane.most = lane.most.saturating_mul(2);
+        if self.failing && self.lanes.iter().all(|lane| lane.gate.failures() == 0) {
+            self.failing = false;
+            crate::info!(&self.delivery.component, "delivering again");
+        }
+    }
+
+    /// Some are taken; exactly the others go back, in front, to be sent with what follows.
+    fn partly(&mut self, sent: &Sent, failed: &[usize], throttled: bool, why: &str) {
+        let mut places: Vec<usize> = Vec::new();
+        let taken = taken_places(&sent.encoded);
+        for &position in failed {
+            places.extend(
+                taken
+                    .get(sent.encoded.positions.items_at(position))
+                    .unwrap_or_default(),
+            );
+        }
+        places.sort_unstable();
+        places.dedup();
+        let pieces = pick(&sent.pieces, &places);
+        let done = sent.encoded.taken().saturating_sub(places.len());
+        self.delivery.ledger.deliver(done as u64);
+        if done > 0
+            && let Some(lane) = self.lanes.get_mut(sent.lane)
+        {
+            // The service works; only the failed ones wait.
+            lane.gate.succeed(Instant::now());
+        }
+        self.retry(
+            sent.lane,
+            pieces,
+            Failure {
+                throttled,
+                after: None,
+            },
+            why,
+        );
+    }
+
+    /// None are taken, as far as is known: the same events go again.
+    fn again(&mut self, sent: Sent, failure: Failure, why: &str) {
+        let pieces = without_refused(sent.pieces, &sent.encoded);
+        let events = count(&pieces);
+        if let Some(kept) = self.retry(sent.lane, pieces, failure, why)
+            && kept == events
+            && let Some(lane) = self.lanes.get_mut(sent.lane)
+            && lane.in_flight == 0
+        {
+            lane.again = Some(events);
+        }
+    }
+
+    /// Puts events back in front of their lane, but for those whose retries are used up. Gives how many.
+    fn retry(
+        &mut self,
+        index: usize,
+        mut pieces: Vec<Piece>,
+        failure: Failure,
+        why: &str,
+    ) -> Option<usize> {
+        for piece in &mut pieces {
+            piece.attempts += 1;
+        }
+        let (kept, given_up): (Vec<_>, Vec<_>) = pieces
+            .into_iter()
+            .partition(|piece| self.delivery.policy.allows(piece.attempts));
+        let (kept_events, lost) = (count(&kept), count(&given_up));
+        let draining = self.draining;
+        let lane = self.lanes.get_mut(index)?;
+        let wait = lane.gate.fail(
+            &self.delivery.policy,
+            failure,
+            draining,
+            Instant::now(),
+            fastrand::f64(),
+        );
+        lane.queue.put_back(kept);
+        self.delivery.ledger.retry(kept_events as u64);
+        let (component, destination) = (&self.delivery.component, &lane.destination);
+        if lost > 0 {
+            self.delivery
+                .ledger
+                .drop_events(DropReason::RetryLimit, lost as u64);
+            if let Some(more) = self.limiter.admit() {
+                crate::error!(
+                    component,
+                    "{lost} events to {destination} cannot be retried and are lost: Retry_Limit is used up: {why}{more}"
+                );
+            }
+        }
+        if kept_events > 0 && !self.failing {
+            self.failing = true;
+            let seconds = wait.as_secs_f64();
+            crate::warning!(
+                component,
+                "failed to flush {kept_events} events to {destination}, retry in {seconds:.1} seconds: {why}; the events are held"
+            );
+        } else {
+            crate::debug!(
+                component,
+                "failed to flush {kept_events} events to {destination} again: {why}"
+            );
+        }
+        Some(kept_events)
+    }
+
+    /// The request is too large or something in it is bad: halves tell which, until one event is left, and that one is dropped.
+    fn unacceptable(&mut self, sent: Sent, why: &str, reason: DropReason) {
+        let pieces = without_refused(sent.pieces, &sent.encoded);
+        let events = count(&pieces);
+        let Some(lane) = self.lanes.get_mut(sent.lane) else {
+            return;
+        };
+        if events > 1 && lane.refusals < REFUSALS_MAX {
+            lane.most = events / 2;
+            lane.queue.put_back(pieces);
+            return;
+        }
+        lane.refusals += 1;
+        lane.most = lane.most.saturating_mul(2);
+        self.delivery.ledger.drop_events(reason, events as u64);
+        if let Some(more) = self.limiter.admit() {
+            let (component, destination) = (&self.delivery.component, &lane.destination);
+            crate::error!(
+                component,
+                "{events} events to {destination} are unacceptable and lost: {why}{more}"
+            );
+        }
+    }
+
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let lanes = self
+            .active
+            .iter()
+            .filter_map(|&index| self.lanes.get(index))
+            .filter_map(|lane| self.ready_at(lane, now));
+        let lanes = lanes.filter(|at| *at > now || self.in_flight.len() < self.slots());
+        lanes.chain(self.opened.iter().map(|(_, due)| *due)).min()
+    }
+}
+
+/// One request with what may have to come before it: a destination that is missing is made, and the request sent once more.
+async fn request(output: &dyn Output, destination: &Destination, encoded: &Encoded) -> Answer {
+    let exchange = async {
+        let answer = output.send(destination, encoded.body.clone()).await;
+        if !matches!(answer, Answer::Missing { .. }) {
+            return answer;
+        }
+        match output.prepare(destination).await {
+            Ok(()) => output.send(destination, encoded.body.clone()).await,
+            Err(answer) => answer,
+        }
+    };
+    let seconds = REQUEST_DEADLINE.as_secs();
+    tokio::time::timeout(REQUEST_DEADLINE, exchange)
+        .await
+        .unwrap_or_else(|_| Answer::again(format!("no answer within {seconds} seconds")))
+}
+
+/// The places, among the items consumed, of those taken.
+fn taken_places(encoded: &Encoded) -> Vec<usize> {
+    let mut refused = encoded.refused.iter().map(|(place, _)| *place).peekable();
+    (0..encoded.consumed)
+        .filter(|place| refused.next_if_eq(place).is_none())
+        .collect()
+}
+
+fn without_refused(pieces: Vec<Piece>, encoded: &Encoded) -> Vec<Piece> {
+    if encoded.refused.is_empty() {
+        pieces
+    } else {
+        pick(&pieces, &taken_places(encoded))
+    }
+}
+
+/// A buffer for a body that will take about so many bytes.
+fn body_buffer(spare: &mut Vec<Vec<u8>>, expected: usize) -> Vec<u8> {
+    // Somewhat more, so that a body which turns out a little longer does not have to be moved.
+    let room = expected + expected / 8 + 1024;
+    let fitting = spare.iter().position(|buffer| buffer.capacity() >= room);
+    fitting.map_or_else(
+        || Vec::with_capacity(room),
+        |place| spare.swap_remove(place),
+    )
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,188 @@
+//! The one module that knows every stage: builds them from a configuration, runs them, and ends them in time.
+//!
+//! ```text
+//! input ──▶ dispatch (filters, router) ──▶ buffer ──▶ deliver ──▶ output
+//! ```
+
+mod build;
+mod deliver;
+mod dispatch;
+mod queue;
+mod retry;
+mod service;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use build::{Plan, plan, settings_of};
+pub use service::Service;
+
+use self::deliver::Deliver;
+use crate::input::{Activity, Context, Phase};
+use crate::telemetry::{Ledger, log, serve_health};
+
+/// After this long without a byte and a connection, nothing more is coming.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often the end looks whether it is quiet.
+const LOOK: Duration = Duration::from_millis(20);
+/// Of the grace, this part at most is kept for delivering what came last.
+const LAST_PART: u32 = 4;
+
+/// Runs a plan until a signal ends it.
+///
+/// # Errors
+/// When a socket cannot be bound, with a sentence that says which and what to do.
+pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
+    let mut inputs = plan.inputs;
+    for input in &mut inputs {
+        input.input.bind()?;
+    }
+    if let Err(error) = serve_health() {
+        crate::warning!("health", "`--health` will not find this process: {error}");
+    }
+    let (drain, draining) = watch::channel(false);
+    let mut deliveries = JoinSet::new();
+    for delivery in plan.deliveries {
+        deliveries.spawn(Deliver::new(delivery).run(draining.clone()));
+    }
+    let (phase, phases) = watch::channel(Phase::Run);
+    let activity = Arc::new(Activity::default());
+    let mut readers = JoinSet::new();
+    for input in inputs {
+        let context = Context {
+            phase: phases.clone(),
+            activity: Arc::clone(&activity),
+            ..input.context
+        };
+        readers.spawn(input.input.run(context));
+    }
+    drop((draining, phases));
+    signals.wait_for_the_end().await;
+    let end = End {
+        grace: plan.service.grace,
+        started: Instant::now(),
+    };
+    end.announce();
+    phase.send_replace(Phase::Drain);
+    end.wait_for_quiet(&activity).await;
+    phase.send_replace(Phase::Close);
+    end.within_grace(async { while readers.join_next().await.is_some() {} })
+        .await;
+    drain.send_replace(true);
+    end.within_grace(async { while deliveries.join_next().await.is_some() {} })
+        .await;
+    deliveries.shutdown().await;
+    close_the_books(&plan.ledger);
+    Ok(())
+}
+
+/// The last line: everything that came and what became of it.
+fn close_the_books(ledger: &Ledger) {
+    let held = ledger.held();
+    crate::info!(
+        "engine",
+        "service has stopped ({held} pending records); {ledger}"
+    );
+    if held > 0 {
+        crate::error!(
+            "engine",
+            "{held} records were not delivered within Grace and are left behind; raise Grace and stopTimeout"
+        );
+    }
+}
+
+/// The time there is for ending.
+struct End {
+    grace: Option<Duration>,
+    started: Instant,
+}
+
+impl End {
+    fn announce(&self) {
+        match self.grace {
+            Some(grace) => crate::warning!(
+                "engine",
+                "service will shutdown in max {} seconds",
+                grace.as_secs()
+            ),
+            None => crate::warning!(
+                "engine",
+                "service will shutdown when all remaining tasks are flushed"
+            ),
+        }
+    }
+
+    /// Peers may still be sending their last words: waits until they have closed and it has been quiet, or the grace is nearly spent.
+    async fn wait_for_quiet(&self, activity: &Activity) {
+        let mut seen = activity.bytes();
+        let mut since = Instant::now();
+        loop {
+            let reading_time = self
+                .grace
+                .map(|grace| grace.saturating_sub((grace / LAST_PART).min(Duration::from_secs(5))));
+            if reading_time.is_some_and(|time| self.started.elapsed() >= time) {
+                return;
+            }
+            if activity.bytes() != seen || activity.connections() > 0 {
+                seen = activity.bytes();
+                since = Instant::now();
+            } else if since.elapsed() >= QUIET {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Lets `work` go on until the grace is spent.
+    async fn within_grace(&self, work: impl Future<Output = ()>) {
+        match self.grace {
+            None => work.await,
+            // Half a second more than nothing, so that a `Grace` of 0 still delivers what is at hand.
+            Some(grace) => {
+                let left = grace
+                    .saturating_sub(self.started.elapsed())
+                    .max(Duration::from_millis(500));
+                drop(tokio::time::timeout(left, work).await);
+            }
+        }
+    }
+}
+
+/// The signals a router is sent. To be made before anything else, so that none is missed.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Handles the signals from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn wait_for_the_end(&mut self) {
+        let name = loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break "SIGTERM",
+                _ = self.interrupt.recv() => break "SIGINT",
+                _ = self.quit.recv() => break "SIGQUIT",
+                _ = self.hangup.recv() => crate::warning!("reload", "hot reloading is not enabled"),
+            }
+        };
+        log::signal(name);
+    }
+}

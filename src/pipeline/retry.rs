@@ -1,0 +1,219 @@
+//! Again, later or never: the only policy.
+//!
+//! A destination that fails is left alone for a random time between nothing and a bound that doubles with every failure
+//! ("full jitter": many routers that failed together do not come back together). Being throttled also widens the spacing between
+//! requests, and every success narrows it, so that a destination settles at the rate its service grants. Where the service names
+//! a time, that is the least.
+
+use std::time::{Duration, Instant};
+
+/// The first bound after a failure.
+const BASE: Duration = Duration::from_millis(200);
+/// The first bound after throttling: less would only be throttled again.
+const THROTTLED_BASE: Duration = Duration::from_secs(1);
+/// The last bound.
+const CAP: Duration = Duration::from_secs(30);
+/// The least and the most spacing of a throttled destination.
+const SPACING: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+/// The bound while the process is ending: better to try than to leave behind.
+const DRAIN_CAP: Duration = Duration::from_secs(1);
+/// A service that asks for more patience than this is asked again anyway.
+const AFTER_MAX: Duration = Duration::from_mins(2);
+
+/// How an output tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Retries an event may have; `None` for as many as it takes.
+    pub limit: Option<u32>,
+    /// The first bound; `scheduler.base` where it is set.
+    pub base: Duration,
+    /// The first bound after throttling.
+    pub throttled_base: Duration,
+    /// The last bound; `scheduler.cap` where it is set.
+    pub cap: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            base: BASE,
+            throttled_base: THROTTLED_BASE,
+            cap: CAP,
+        }
+    }
+}
+
+impl Policy {
+    /// Takes over `scheduler.base` and `scheduler.cap`.
+    pub fn with_scheduler(mut self, base: Option<Duration>, cap: Option<Duration>) -> Self {
+        if let Some(base) = base {
+            self.base = base;
+            self.throttled_base = base;
+        }
+        // A cap below the base means: always that long.
+        self.cap = cap.unwrap_or(self.cap.max(self.base));
+        self
+    }
+
+    /// Whether an event that has been retried so often may be retried again.
+    pub fn allows(&self, retries: u32) -> bool {
+        self.limit.is_none_or(|limit| retries <= limit)
+    }
+}
+
+/// A destination's gate: closed for a while after a failure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gate {
+    failures: u32,
+    spacing: Duration,
+    opens: Option<Instant>,
+}
+
+impl Gate {
+    /// When the next request may go; `None` is now.
+    pub(super) fn opens(&self) -> Option<Instant> {
+        self.opens
+    }
+
+    /// Failures since the last success.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Notes that a request was taken.
+    pub(super) fn succeed(&mut self, now: Instant) {
+        self.failures = 0;
+        self.spacing = if self.spacing <= SPACING.0 {
+            Duration::ZERO
+        } else {
+            self.spacing / 2
+        };
+        self.opens = (!self.spacing.is_zero()).then(|| now + self.spacing);
+    }
+
+    /// Notes that a request was not taken and says how long to wait. `fraction` of 0..1 is the jitter.
+    pub(super) fn fail(
+        &mut self,
+        policy: &Policy,
+        failure: Failure,
+        draining: bool,
+        now: Instant,
+        fraction: f64,
+    ) -> Duration {
+        let base = if failure.throttled {
+            policy.throttled_base
+        } else {
+            policy.base
+        };
+        let cap = if draining {
+            policy.cap.min(DRAIN_CAP)
+        } else {
+            policy.cap
+        };
+        let bound = base.saturating_mul(1 << self.failures.min(16)).min(cap);
+        self.failures += 1;
+        if failure.throttled {
+            self.spacing = (self.spacing * 2).clamp(SPACING.0, SPACING.1);
+        }
+        let least =
+            failure
+                .after
+                .unwrap_or_default()
+                .min(if draining { DRAIN_CAP } else { AFTER_MAX });
+        let wait = bound
+            .mul_f64(fraction.clamp(0.0, 1.0))
+            .max(least)
+            .max(self.spacing);
+        self.opens = Some(now + wait);
+        wait
+    }
+}
+
+/// What is known of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Failure {
+    /// The service is asked too much.
+    pub throttled: bool,
+    /// It names a time to wait.
+    pub after: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILED: Failure = Failure {
+        throttled: false,
+        after: None,
+    };
+    const THROTTLED: Failure = Failure {
+        throttled: true,
+        after: None,
+    };
+
+    #[test]
+    fn the_bound_doubles_up_to_the_cap() {
+        let (policy, now) = (Policy::default(), Instant::now());
+        let mut gate = Gate::default();
+        let waits: Vec<_> = (0..10)
+            .map(|_| gate.fail(&policy, FAILED, false, now, 1.0).as_millis())
+            .collect();
+        assert_eq!(
+            waits,
+            [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]
+        );
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let mut gate = Gate::default();
+        assert_eq!(
+            gate.fail(&Policy::default(), FAILED, false, Instant::now(), 0.0),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn the_service_may_ask_for_more_patience() {
+        let mut gate = Gate::default();
+        let failure = Failure {
+            throttled: true,
+            after: Some(Duration::from_secs(7)),
+        };
+        assert_eq!(
+            gate.fail(&Policy::default(), failure, false, Instant::now(), 0.0),
+            Duration::from_secs(7)
+        );
+        let mut gate = Gate::default();
+        assert_eq!(
+            gate.fail(&Policy::default(), failure, true, Instant::now(), 0.0),
+            DRAIN_CAP
+        );
+    }
+
+    #[test]
+    fn throttling_widens_the_spacing_and_success_narrows_it_to_nothing() {
+        let (policy, now) = (Policy::default(), Instant::now());
+        let mut gate = Gate::default();
+        for _ in 0..4 {
+            gate.fail(&policy, THROTTLED, false, now, 0.0);
+        }
+        assert_eq!(gate.opens(), Some(now + Duration::from_millis(80)));
+        for _ in 0..4 {
+            gate.succeed(now);
+        }
+        assert_eq!(gate.opens(), None);
+    }
+
+    #[test]
+    fn a_limit_counts_retries_and_none_means_for_ever() {
+        let policy = Policy {
+            limit: Some(1),
+            ..Policy::default()
+        };
+        assert!(policy.allows(1));
+        assert!(!policy.allows(2));
+        assert!(Policy::default().allows(u32::MAX));
+    }
+}

@@ -1,0 +1,142 @@
+//! The `[SERVICE]` section as meant.
+
+use std::time::Duration;
+
+use super::retry::Policy;
+use crate::config::{Config, Problems, Property, Role, Settings, load_named};
+use crate::output::json::Json;
+use crate::telemetry::log::Level;
+
+/// What `[SERVICE]` and the flags beside it say.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// `Flush`: how long an event may wait for company.
+    pub flush: Duration,
+    /// `Grace`: the time for ending; `None` is as long as it takes.
+    pub grace: Option<Duration>,
+    /// `Log_Level`, or what `FLB_LOG_LEVEL` or `-v` say.
+    pub log_level: Level,
+    /// `Log_File`.
+    pub log_file: Option<String>,
+    /// How records become JSON.
+    pub json: Json,
+    /// When to try again.
+    pub retry: Policy,
+    /// `storage.path`.
+    pub storage_path: Option<String>,
+}
+
+/// Keys of Fluent Bit that a configuration may hold and that mean nothing here, or not yet.
+const WITHOUT_EFFECT: &[&str] = &[
+    "daemon",
+    "plugins_file",
+    "streams_file",
+    "http_server",
+    "http_listen",
+    "http_port",
+    "health_check",
+    "hc_errors_count",
+    "hc_retry_failure_count",
+    "hc_period",
+    "dns.*",
+    "flush.adaptive*",
+    "sp.*",
+    "storage.*",
+    "coro_stack_size",
+    "multiline_buffer_limit",
+    "json.convert_nan_to_null",
+    "security.*",
+    "hot_reload*",
+    "enable_chunk_trace",
+    "telemetry.*",
+];
+
+impl Service {
+    /// Reads the section, after `flags` from the command line, which it wins over.
+    pub fn read(config: &Config, flags: &[Property], verbose: u8, problems: &mut Problems) -> Self {
+        let section = config.service(flags);
+        let parsers_files: Vec<Property> = section
+            .properties
+            .iter()
+            .filter(|property| property.key == "parsers_file")
+            .cloned()
+            .collect();
+        let mut settings = Settings::new(&section, &config.variables, problems);
+        let _named = settings.all("parsers_file");
+        let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+        let flush = match settings.number("flush") {
+            None => Some(1.0),
+            Some(flush) => Some(flush).filter(|flush| *flush > 0.0),
+        };
+        if flush.is_none() {
+            settings.error(
+                "flush",
+                "has to be above 0: it is the seconds an event may wait",
+            );
+        }
+        let grace = settings.integer("grace").unwrap_or(5);
+        let base = settings
+            .integer("scheduler.base")
+            .filter(|base| *base > 0)
+            .map(i64::cast_unsigned);
+        let cap = settings
+            .integer("scheduler.cap")
+            .filter(|cap| *cap > 0)
+            .map(i64::cast_unsigned);
+        if base.zip(cap).is_some_and(|(base, cap)| cap < base) {
+            settings.lapse(
+                "scheduler.cap",
+                "is below scheduler.base",
+                "every wait is at most the cap",
+            );
+        }
+        let service = Self {
+            flush: flush.and_then(seconds).unwrap_or(Duration::from_secs(1)),
+            grace: u64::try_from(grace).ok().map(Duration::from_secs),
+            log_level: log_level(&mut settings, &config.variables, verbose),
+            log_file: settings.text("log_file"),
+            json: Json {
+                escape_unicode: settings.flag("json.escape_unicode", true),
+            },
+            retry: Policy::default()
+                .with_scheduler(base.map(Duration::from_secs), cap.map(Duration::from_secs)),
+            storage_path: settings.text("storage.path"),
+        };
+        settings.accept(WITHOUT_EFFECT);
+        settings.finish();
+        for property in parsers_files {
+            // No filter of this version uses a parser; a file that is missing or broken is found out all the same.
+            let name = config.variables.expand(&property.value).text;
+            load_named(&name, &property, &config.directory, Role::Parsers, problems);
+        }
+        service
+    }
+}
+
+/// `FLB_LOG_LEVEL` beats `Log_Level`, which beats `-v`.
+fn log_level(
+    settings: &mut Settings<'_>,
+    variables: &crate::config::Variables,
+    verbose: u8,
+) -> Level {
+    let flag = match verbose {
+        0 => Level::Info,
+        1 => Level::Debug,
+        _ => Level::Trace,
+    };
+    let written = settings.text("log_level");
+    let from_environment = variables
+        .get("FLB_LOG_LEVEL")
+        .filter(|level| !level.is_empty())
+        .map(str::to_owned);
+    let Some(text) = from_environment.or(written) else {
+        return flag;
+    };
+    Level::parse(&text).unwrap_or_else(|| {
+        settings.error(
+            "log_level",
+            format!("{text} is no level; write off, error, warn, info, debug or trace"),
+        );
+        flag
+    })
+}
