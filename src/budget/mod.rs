@@ -31,6 +31,8 @@ pub struct Budget {
     /// One reader at a time may go beyond the limit, and only while nothing is stored. Without it, readers that each
     /// hold a part of a frame could fill the budget and wait for each other for ever.
     overdraft: AtomicBool,
+    /// Somebody found no room, and not enough has been given back since.
+    full: AtomicBool,
     outer: Option<Arc<Budget>>,
     freed: Notify,
 }
@@ -52,6 +54,7 @@ impl Budget {
             used: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             overdraft: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             outer,
             freed: Notify::new(),
         })
@@ -145,13 +148,17 @@ impl Budget {
 
     /// Takes room, or the overdraft (true), or nothing.
     fn take(&self, bytes: u64) -> Option<bool> {
-        let room = |used: u64| used.checked_add(bytes).filter(|&total| total <= self.limit);
-        if self
-            .used
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
-            .is_ok()
-        {
+        if !self.full.load(Ordering::Acquire) && self.take_room(bytes) {
             return Some(false);
+        }
+        // Set before looking again, so that whoever gives back from now on knows that somebody may be waiting.
+        self.full.store(true, Ordering::Release);
+        if self.is_low() {
+            self.full.store(false, Ordering::Release);
+            if self.take_room(bytes) {
+                return Some(false);
+            }
+            self.full.store(true, Ordering::Release);
         }
         if self.stored.load(Ordering::Acquire) > 0 || self.overdraft.swap(true, Ordering::AcqRel) {
             return None;
@@ -160,11 +167,33 @@ impl Budget {
         Some(true)
     }
 
+    fn take_room(&self, bytes: u64) -> bool {
+        let room = |used: u64| used.checked_add(bytes).filter(|&total| total <= self.limit);
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
+            .is_ok()
+    }
+
+    /// Whether a full budget has room again. A part has to be free before anybody goes on: else each batch that is delivered would
+    /// wake every reader for one read.
+    fn is_low(&self) -> bool {
+        self.used() <= self.limit - self.limit / 8
+    }
+
     fn untake(&self, bytes: u64, overdraft: bool) {
         if overdraft {
             self.overdraft.store(false, Ordering::Release);
         }
         self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Wakes who waits, if it is worth it.
+    fn wake(&self) {
+        if self.full.load(Ordering::Acquire)
+            && (self.is_low() || self.stored.load(Ordering::Acquire) == 0)
+        {
+            self.freed.notify_waiters();
+        }
     }
 }
 
@@ -188,7 +217,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.untake(self.bytes, self.overdraft);
-        self.budget.freed.notify_waiters();
+        self.budget.wake();
     }
 }
 
@@ -212,7 +241,7 @@ impl Drop for Charge {
         for budget in self.budget.levels() {
             budget.stored.fetch_sub(self.bytes, Ordering::AcqRel);
             budget.untake(self.bytes, false);
-            budget.freed.notify_waiters();
+            budget.wake();
         }
     }
 }

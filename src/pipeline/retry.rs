@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The first bound after a failure.
 const BASE: Duration = Duration::from_millis(200);
 /// The first bound after throttling: less would only be throttled again.
-const THROTTLED_BASE: Duration = Duration::from_secs(1);
+const THROTTLED_BASE: Duration = Duration::from_millis(500);
 /// The last bound.
 const CAP: Duration = Duration::from_secs(30);
 /// The least and the most spacing of a throttled destination.
