@@ -5,6 +5,7 @@
 //! Where Fluent Bit writes what is no JSON, this writes: NaN and infinities as `null`, keys that are no strings in
 //! quotes, an ext as a string of `\xNN`, a bad byte as U+FFFD.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
 use crate::msgpack::read::{self, Pairs, Value};
@@ -280,12 +281,15 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
     }
 
     fn map<'v>(&mut self, rest: &'v [u8], count: u32) -> &'v [u8] {
-        let repeated = has_repeated_key(Pairs::inside(rest, count));
+        let mut pairs = Pairs::inside(rest, count);
+        let last_places = has_repeated_key(pairs.clone()).then(|| last_places(pairs.clone()));
         self.out.push(b'{');
         let mut first = true;
-        let mut pairs = Pairs::inside(rest, count);
-        while let Some((key, value)) = pairs.next() {
-            if repeated && pairs.clone().any(|(later, _)| same_key(key, later)) {
+        for (place, (key, value)) in pairs.by_ref().enumerate() {
+            if last_places
+                .as_ref()
+                .is_some_and(|last| last.get(name(key)) != Some(&place))
+            {
                 continue;
             }
             if !first {
@@ -310,37 +314,48 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
     }
 }
 
-fn same_key(one: &[u8], other: &[u8]) -> bool {
-    one == other || read::text(one).is_some_and(|text| read::text(other) == Some(text))
+/// What makes a key the same as another: its text, or its bytes where it is no text.
+fn name(key: &[u8]) -> &[u8] {
+    read::text(key).unwrap_or(key)
+}
+
+/// Where each key stands last.
+fn last_places(pairs: Pairs<'_>) -> HashMap<&[u8], usize> {
+    let names = pairs
+        .enumerate()
+        .map(|(place, (key, _))| (name(key), place));
+    names.collect()
 }
 
 /// Whether two pairs have the same key. Nearly always one pass over a few keys; a map with many goes through a set, so
 /// that a hostile record costs no more than its size.
-fn has_repeated_key(pairs: Pairs<'_>) -> bool {
+fn has_repeated_key(mut pairs: Pairs<'_>) -> bool {
     if pairs.left() > 32 {
-        let mut seen = std::collections::HashSet::new();
-        return !pairs
-            .into_iter()
-            .all(|(key, _)| seen.insert(read::text(key).unwrap_or(key)));
+        let mut seen = HashSet::new();
+        return !pairs.all(|(key, _)| seen.insert(name(key)));
     }
     let mut seen = 0_u64;
+    let mut perhaps = false;
     for (key, _) in pairs.clone() {
         // Equal keys fall on one bit; different ones rarely do, and then the keys themselves are compared.
-        let mixed = key.iter().rev().step_by(3).fold(key.len(), |mixed, &byte| {
-            mixed.wrapping_mul(31) + usize::from(byte)
-        });
+        let name = name(key);
+        let mixed = name
+            .iter()
+            .rev()
+            .step_by(3)
+            .fold(name.len(), |mixed, &byte| {
+                mixed.wrapping_mul(31).wrapping_add(usize::from(byte))
+            });
         let bit = 1 << (mixed % 64);
-        if seen & bit != 0 {
-            return compare_keys(pairs);
-        }
+        perhaps |= seen & bit != 0;
         seen |= bit;
     }
-    false
+    perhaps && compare_keys(pairs)
 }
 
 fn compare_keys(mut pairs: Pairs<'_>) -> bool {
     while let Some((key, _)) = pairs.next() {
-        if pairs.clone().any(|(later, _)| same_key(key, later)) {
+        if pairs.clone().any(|(later, _)| name(key) == name(later)) {
             return true;
         }
     }
@@ -465,6 +480,16 @@ mod tests {
             plain(&[0x83, 0xa1, b'a', 1, 0xa1, b'b', 2, 0xa1, b'a', 3]),
             r#"{"b":2,"a":3}"#
         );
+    }
+
+    #[test]
+    fn a_map_of_many_equal_keys_costs_no_more_than_its_size() {
+        let mut map = vec![0xdf, 0, 1, 0, 0];
+        for place in 0..65_536_u32 {
+            write::str(&mut map, b"key");
+            write::unsigned(&mut map, u64::from(place));
+        }
+        assert_eq!(plain(&map), r#"{"key":65535}"#);
     }
 
     #[test]

@@ -356,8 +356,16 @@ impl Deliver {
                 throttled,
                 after,
                 why,
-            } => self.again(sent, Failure { throttled, after }, &why),
-            Answer::Missing { why } => self.again(sent, Failure::default(), &why),
+            } => self.again(
+                sent,
+                Failure {
+                    throttled,
+                    after,
+                    share: 1.0,
+                },
+                &why,
+            ),
+            Answer::Missing { why } => self.again(sent, Failure::whole(), &why),
             Answer::Unacceptable { why, reason } => self.unacceptable(sent, &why, reason),
         }
         if let Some(lane) = self.lanes.get_mut(index)
@@ -428,23 +436,17 @@ impl Deliver {
         places.sort_unstable();
         places.dedup();
         let pieces = pick(&sent.pieces, &places);
-        let done = sent.encoded.taken().saturating_sub(places.len());
-        self.delivery.ledger.deliver(done as u64);
-        if done > 0
-            && let Some(lane) = self.lanes.get_mut(sent.lane)
-        {
-            // The service works; only the failed ones wait.
-            lane.gate.succeed(Instant::now());
-        }
-        self.retry(
-            sent.lane,
-            pieces,
-            Failure {
-                throttled,
-                after: None,
-            },
-            why,
-        );
+        let taken = sent.encoded.taken().max(1);
+        let share = places.len() as f64 / taken as f64;
+        self.delivery
+            .ledger
+            .deliver(taken.saturating_sub(places.len()) as u64);
+        let failure = Failure {
+            throttled,
+            after: None,
+            share,
+        };
+        self.retry(sent.lane, pieces, failure, why);
     }
 
     /// None are taken, as far as is known: the same events go again.

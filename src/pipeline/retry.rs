@@ -92,13 +92,31 @@ impl Gate {
         self.opens = (!self.spacing.is_zero()).then(|| now + self.spacing);
     }
 
-    /// Notes that a request was not taken and says how long to wait. `fraction` of 0..1 is the jitter.
+    /// Notes that a request, or a share of it, was not taken and says how long to wait. `fraction` of 0..1 is the jitter.
     pub(super) fn fail(
         &mut self,
         policy: &Policy,
         failure: Failure,
         draining: bool,
         now: Instant,
+        fraction: f64,
+    ) -> Duration {
+        let wait = if failure.share < 1.0 {
+            // The service takes requests; a few records come again with the next one, the more the later.
+            self.failures = 0;
+            policy.base.mul_f64(failure.share.max(0.0) * fraction)
+        } else {
+            self.wait_for_all(policy, failure, draining, fraction)
+        };
+        self.opens = Some(now + wait);
+        wait
+    }
+
+    fn wait_for_all(
+        &mut self,
+        policy: &Policy,
+        failure: Failure,
+        draining: bool,
         fraction: f64,
     ) -> Duration {
         let base = if failure.throttled {
@@ -116,27 +134,35 @@ impl Gate {
         if failure.throttled {
             self.spacing = (self.spacing * 2).clamp(SPACING.0, SPACING.1);
         }
-        let least =
-            failure
-                .after
-                .unwrap_or_default()
-                .min(if draining { DRAIN_CAP } else { AFTER_MAX });
-        let wait = bound
+        let least = failure.after.unwrap_or_default();
+        let least = least.min(if draining { DRAIN_CAP } else { AFTER_MAX });
+        bound
             .mul_f64(fraction.clamp(0.0, 1.0))
             .max(least)
-            .max(self.spacing);
-        self.opens = Some(now + wait);
-        wait
+            .max(self.spacing)
     }
 }
 
 /// What is known of a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Failure {
     /// The service is asked too much.
-    pub throttled: bool,
+    pub(super) throttled: bool,
     /// It names a time to wait.
-    pub after: Option<Duration>,
+    pub(super) after: Option<Duration>,
+    /// Which part of the request it did not take; 1 is all of it.
+    pub(super) share: f64,
+}
+
+impl Failure {
+    /// The whole request failed, and that is all that is known.
+    pub(super) fn whole() -> Self {
+        Self {
+            throttled: false,
+            after: None,
+            share: 1.0,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,10 +172,12 @@ mod tests {
     const FAILED: Failure = Failure {
         throttled: false,
         after: None,
+        share: 1.0,
     };
     const THROTTLED: Failure = Failure {
         throttled: true,
         after: None,
+        share: 1.0,
     };
 
     #[test]
@@ -180,6 +208,7 @@ mod tests {
         let failure = Failure {
             throttled: true,
             after: Some(Duration::from_secs(7)),
+            share: 1.0,
         };
         assert_eq!(
             gate.fail(&Policy::default(), failure, false, Instant::now(), 0.0),
@@ -215,5 +244,19 @@ mod tests {
         assert!(policy.allows(1));
         assert!(!policy.allows(2));
         assert!(Policy::default().allows(u32::MAX));
+    }
+
+    #[test]
+    fn a_few_failed_records_hold_up_the_others_hardly_at_all() {
+        let mut gate = Gate::default();
+        let failure = Failure {
+            throttled: true,
+            after: None,
+            share: 0.2,
+        };
+        for _ in 0..5 {
+            let wait = gate.fail(&Policy::default(), failure, false, Instant::now(), 1.0);
+            assert_eq!(wait, Duration::from_millis(40));
+        }
     }
 }

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# All system tests, one after the other; fails when one of them does.
+set -euo pipefail
+cd "$(dirname "$0")"
+for test in clients image engine; do
+    echo "== $test"
+    python3 "$test.py"
+done
