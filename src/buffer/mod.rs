@@ -55,6 +55,8 @@ pub enum Message {
     Opened(Arc<Stream>, Instant),
     /// A batch is ready.
     Sealed(Arc<Batch>),
+    /// Readers wait for memory: whatever is held should go, full request or not.
+    Hurry,
 }
 
 /// A route's inbox. Bounded by the budget: every message stands for bytes that are charged.
@@ -71,6 +73,17 @@ impl Inbox {
             .unwrap_or_else(PoisonError::into_inner)
             .push(message);
         self.arrived.notify_one();
+    }
+
+    /// Asks the route to let go of what it holds.
+    pub fn hurry(&self) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        // One is enough until the route has looked.
+        if !matches!(messages.last(), Some(Message::Hurry)) {
+            messages.push(Message::Hurry);
+            drop(messages);
+            self.arrived.notify_one();
+        }
     }
 
     /// Moves what has come into `messages`, which must be empty.

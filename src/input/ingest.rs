@@ -16,6 +16,9 @@ use crate::telemetry::log::Limiter;
 pub trait Dispatch: Send + Sync {
     /// A session for one connection of one input.
     fn session(&self) -> Box<dyn Session>;
+
+    /// Says that readers wait for memory.
+    fn hurry(&self);
 }
 
 /// Takes the events of one connection, in order.
@@ -78,10 +81,12 @@ impl Pause {
         }
     }
 
-    fn enter(self: &Arc<Self>, budget: &Budget) -> Waiting {
-        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0
-            && let Some(more) = self.limiter.admit()
-        {
+    fn enter(self: &Arc<Self>, budget: &Budget, dispatch: &dyn Dispatch) -> Waiting {
+        let first = self.waiting.fetch_add(1, Ordering::AcqRel) == 0;
+        if first {
+            dispatch.hurry();
+        }
+        if first && let Some(more) = self.limiter.admit() {
             let (used, limit) = (budget.used(), budget.limit());
             self.said.store(true, Ordering::Release);
             crate::warning!(
@@ -111,6 +116,7 @@ impl Drop for Waiting {
 /// One connection's way into the pipeline.
 pub struct Ingest {
     session: Box<dyn Session>,
+    dispatch: Arc<dyn Dispatch>,
     budget: Arc<Budget>,
     activity: Arc<Activity>,
     pause: Arc<Pause>,
@@ -122,6 +128,7 @@ impl Ingest {
         context.activity.connections.fetch_add(1, Ordering::Relaxed);
         Self {
             session: context.dispatch.session(),
+            dispatch: Arc::clone(&context.dispatch),
             budget: Arc::clone(&context.budget),
             activity: Arc::clone(&context.activity),
             pause: Arc::clone(&context.pause),
@@ -137,7 +144,7 @@ impl Ingest {
         if let Some(permit) = self.budget.try_permit(bytes) {
             return permit;
         }
-        let _waiting = self.pause.enter(&self.budget);
+        let _waiting = self.pause.enter(&self.budget, self.dispatch.as_ref());
         self.budget.permit(bytes).await
     }
 

@@ -48,6 +48,8 @@ impl Keeper {
 }
 
 impl Dispatch for Keeper {
+    fn hurry(&self) {}
+
     fn session(&self) -> Box<dyn Session> {
         Box::new(KeeperSession {
             keeper: self.clone(),

@@ -380,5 +380,7 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
     };
     let mut keys = settings.keys();
     keys.extend(common);
+    keys.sort_unstable();
+    keys.dedup();
     Some(keys)
 }

@@ -62,6 +62,8 @@ struct Lane {
     /// The next request takes at most so many: halved when a request is unacceptable.
     most: usize,
     refusals: u32,
+    /// Readers wait for the memory that these events take, so they go although more would fit into a request.
+    hurry: bool,
     active: bool,
 }
 
@@ -142,6 +144,7 @@ impl Deliver {
                 match message {
                     Message::Opened(stream, due) => self.opened.push((stream, due)),
                     Message::Sealed(batch) => self.place(batch),
+                    Message::Hurry => self.hurry(),
                 }
             }
             let now = Instant::now();
@@ -155,6 +158,19 @@ impl Deliver {
             }
             for (stream, _) in due {
                 stream.seal();
+            }
+        }
+    }
+
+    /// Makes everything that is held due.
+    fn hurry(&mut self) {
+        let now = Instant::now();
+        for (_, due) in &mut self.opened {
+            *due = now;
+        }
+        for &index in &self.active {
+            if let Some(lane) = self.lanes.get_mut(index) {
+                lane.hurry = true;
             }
         }
     }
@@ -210,6 +226,7 @@ impl Deliver {
             again: None,
             most: usize::MAX,
             refusals: 0,
+            hurry: false,
             active: false,
         };
         let idle = |lane: &Lane| !lane.active && lane.in_flight == 0 && lane.queue.events() == 0;
@@ -272,7 +289,7 @@ impl Deliver {
         let limits = self.delivery.output.limits();
         let full = lane.queue.events() >= limits.events
             || lane.queue.weight() as f64 * self.ratio >= limits.bytes as f64;
-        let wanted = if full || self.draining || lane.again.is_some() {
+        let wanted = if full || self.draining || lane.hurry || lane.again.is_some() {
             now
         } else {
             due
@@ -285,6 +302,7 @@ impl Deliver {
         let Some(lane) = self.lanes.get_mut(index) else {
             return;
         };
+        lane.hurry = false;
         let most = lane.again.take().unwrap_or(lane.most).min(lane.most);
         let expected = (lane.queue.weight() as f64 * self.ratio) as usize;
         let body = body_buffer(
@@ -410,13 +428,21 @@ impl Deliver {
     }
 
     fn succeed(&mut self, index: usize) {
+        let now = Instant::now();
         let Some(lane) = self.lanes.get_mut(index) else {
             return;
         };
-        lane.gate.succeed(Instant::now());
+        lane.gate.succeed(now);
         lane.refusals = 0;
         lane.most = lane.most.saturating_mul(2);
-        if self.failing && self.lanes.iter().all(|lane| lane.gate.failures() == 0) {
+        if !self.failing {
+            return;
+        }
+        for lane in &mut self.lanes {
+            let policy = &self.delivery.policy;
+            lane.gate.hear_of_success(policy, now, fastrand::f64());
+        }
+        if self.lanes.iter().all(|lane| lane.gate.failures() == 0) {
             self.failing = false;
             crate::info!(&self.delivery.component, "delivering again");
         }

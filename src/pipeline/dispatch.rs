@@ -156,6 +156,12 @@ impl Dispatcher {
 }
 
 impl Dispatch for Dispatcher {
+    fn hurry(&self) {
+        for route in &self.stages.routes {
+            route.inbox.hurry();
+        }
+    }
+
     fn session(&self) -> Box<dyn Session> {
         Box::new(TagSession {
             dispatcher: Self {

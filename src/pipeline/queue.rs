@@ -294,7 +294,7 @@ mod tests {
         inbox.take(&mut messages);
         let sealed = messages.into_iter().find_map(|message| match message {
             Message::Sealed(batch) => Some(batch),
-            Message::Opened(..) => None,
+            Message::Opened(..) | Message::Hurry => None,
         });
         sealed.unwrap()
     }

@@ -92,6 +92,14 @@ impl Gate {
         self.opens = (!self.spacing.is_zero()).then(|| now + self.spacing);
     }
 
+    /// Notes that another destination of the same service was served: what failed here may be over as well.
+    pub(super) fn hear_of_success(&mut self, policy: &Policy, now: Instant, fraction: f64) {
+        if self.failures > 0 && self.spacing.is_zero() {
+            let soon = now + policy.base.mul_f64(fraction.clamp(0.0, 1.0));
+            self.opens = self.opens.map(|opens| opens.min(soon));
+        }
+    }
+
     /// Notes that a request, or a share of it, was not taken and says how long to wait. `fraction` of 0..1 is the jitter.
     pub(super) fn fail(
         &mut self,
@@ -258,5 +266,20 @@ mod tests {
             let wait = gate.fail(&Policy::default(), failure, false, Instant::now(), 1.0);
             assert_eq!(wait, Duration::from_millis(40));
         }
+    }
+
+    #[test]
+    fn one_destination_that_is_served_again_opens_the_others() {
+        let (policy, now) = (Policy::default(), Instant::now());
+        let mut gate = Gate::default();
+        for _ in 0..9 {
+            gate.fail(&policy, FAILED, false, now, 1.0);
+        }
+        gate.hear_of_success(&policy, now, 0.5);
+        assert_eq!(gate.opens(), Some(now + Duration::from_millis(100)));
+        let mut throttled = Gate::default();
+        let wait = throttled.fail(&policy, THROTTLED, false, now, 1.0);
+        throttled.hear_of_success(&policy, now, 0.5);
+        assert_eq!(throttled.opens(), Some(now + wait));
     }
 }

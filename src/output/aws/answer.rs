@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::event::DropReason;
@@ -62,19 +61,26 @@ where
                 missing_is_repairable,
             )
         }
-        other => {
-            let why = DisplayErrorContext(other).to_string();
-            // The rest of the text is the debug form of the same.
-            let why = why
-                .split_once(" (")
-                .map_or(why.as_str(), |(short, _)| short);
-            Failure {
-                answer: Answer::again(why),
-                renew: false,
-                code: String::new(),
-            }
-        }
+        other => Failure {
+            answer: Answer::again(with_causes(other)),
+            renew: false,
+            code: String::new(),
+        },
     }
+}
+
+/// An error and what it came from, down to the system's own words.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text = text + ": " + &words;
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn sort(

@@ -130,6 +130,14 @@ fn group_options(settings: &mut Settings<'_>) -> Option<GroupOptions> {
         .integer("log_retention_days")
         .filter(|&days| days > 0);
     if !wanted {
+        for key in ["log_group_class", "log_retention_days"] {
+            if settings.text(key).is_some() {
+                settings.warning(
+                    key,
+                    "is for groups that are made, and auto_create_group is off",
+                );
+            }
+        }
         return None;
     }
     let class = match class.as_deref() {
