@@ -35,6 +35,8 @@ impl std::fmt::Display for Address {
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: Bound,
+    /// Where it listens; port 0 has become the one the system chose.
+    address: Address,
     /// Removed when the listener goes.
     _file: Option<SocketFile>,
     exhausted: bool,
@@ -71,11 +73,24 @@ impl Listener {
             };
             format!("cannot listen on {address}: {error}{advice}")
         })?;
+        let address = match (&socket, address) {
+            (Bound::Tcp(listener), Address::Tcp(host, port)) => {
+                let bound = listener.local_addr().map_or(*port, |local| local.port());
+                Address::Tcp(host.clone(), bound)
+            }
+            _ => address.clone(),
+        };
         Ok(Self {
             socket,
+            address,
             _file: file,
             exhausted: false,
         })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Waits for the next peer. Running out of descriptors is survived: the error comes out once, then it waits.

@@ -102,7 +102,7 @@ impl Input for Forward {
             let Some(mut listener) = self.listener.take() else {
                 return;
             };
-            crate::info!(&component, "listening on {}", self.address);
+            crate::info!(&component, "listening on {}", listener.address());
             let limiter = std::sync::Arc::new(Limiter::default());
             let mut connections = tokio::task::JoinSet::new();
             let mut phase = context.phase.clone();

@@ -136,7 +136,7 @@ impl Input for Tcp {
             let Some(mut listener) = self.listener.take() else {
                 return;
             };
-            crate::info!(&component, "listening on {}", self.address);
+            crate::info!(&component, "listening on {}", listener.address());
             let reporter = Arc::new(Reporter::new(&context, self.limit));
             let mut connections = tokio::task::JoinSet::new();
             let mut phase = context.phase.clone();
