@@ -32,6 +32,16 @@ pub fn str(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
+/// Appends a bin.
+pub fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        0..=0xff => sized(out, 0xc4, &[bytes.len() as u8]),
+        0x100..=0xffff => sized(out, 0xc5, &(bytes.len() as u16).to_be_bytes()),
+        _ => sized(out, 0xc6, &(bytes.len() as u32).to_be_bytes()),
+    }
+    out.extend_from_slice(bytes);
+}
+
 /// Appends a non-negative integer.
 pub fn unsigned(out: &mut Vec<u8>, number: u64) {
     match number {
@@ -91,10 +101,13 @@ mod tests {
         }
 
         #[test]
-        fn text_reads_back_as_written(text in proptest::collection::vec(proptest::num::u8::ANY, 0..70_000)) {
+        fn text_and_bytes_read_back_as_written(text in proptest::collection::vec(proptest::num::u8::ANY, 0..70_000)) {
             let mut out = Vec::new();
             str(&mut out, &text);
             proptest::prop_assert_eq!(value(&out), Ok((&[][..], Value::Str(&text))));
+            out.clear();
+            bin(&mut out, &text);
+            proptest::prop_assert_eq!(value(&out), Ok((&[][..], Value::Bin(&text))));
         }
     }
 }

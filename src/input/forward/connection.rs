@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 
 use super::decode;
-use super::message::{self, Frame, Reject};
+use super::message::{self, Chunk, Frame, Reject};
 use crate::budget::Permit;
 use crate::input::listen::Stream;
 use crate::input::{Context, Ingest, Phase, reached};
@@ -314,11 +314,16 @@ impl Retag {
     }
 }
 
-/// Appends `{"ack": chunk}` when the frame asks for it, the chunk byte for byte as it came.
+/// Appends `{"ack": chunk}` when the frame asks for it: the same bytes as the same type, under the shortest header, as other
+/// routers answer.
 fn acknowledge(frame: &Frame<'_>, acks: &mut Vec<u8>) {
-    if let Some(chunk) = frame.options.chunk {
-        write::map_header(acks, 1);
-        write::str(acks, b"ack");
-        acks.extend_from_slice(chunk);
+    let Some(chunk) = frame.options.chunk else {
+        return;
+    };
+    write::map_header(acks, 1);
+    write::str(acks, b"ack");
+    match chunk {
+        Chunk::Str(id) => write::str(acks, id),
+        Chunk::Bin(id) => write::bin(acks, id),
     }
 }

@@ -115,11 +115,20 @@ pub(super) enum Body<'a> {
     Packed(&'a [u8]),
 }
 
+/// A chunk id, which is sent back as the type it came as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Chunk<'a> {
+    /// Text, as all known clients send it.
+    Str(&'a [u8]),
+    /// Bytes.
+    Bin(&'a [u8]),
+}
+
 /// What the option map says.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Options<'a> {
-    /// The chunk id as an encoded value, to be sent back as it came.
-    pub chunk: Option<&'a [u8]>,
+    /// The chunk id.
+    pub chunk: Option<Chunk<'a>>,
     /// The payload is gzip, says the client.
     pub gzip: bool,
     /// There is an option map, so a payload may be recognised by its first bytes.
@@ -240,8 +249,11 @@ impl<'a> Options<'a> {
             (b"chunk", Value::Nil)
             | (b"compressed", Value::Str(b"text") | Value::Bin(b"text") | Value::Nil)
             | (b"fluent_signal", Value::Unsigned(0)) => {}
-            (b"chunk", Value::Str(id) | Value::Bin(id)) if id.len() <= CHUNK_MAX => {
-                self.chunk = self.chunk.or(Some(value));
+            (b"chunk", Value::Str(id)) if id.len() <= CHUNK_MAX => {
+                self.chunk = self.chunk.or(Some(Chunk::Str(id)));
+            }
+            (b"chunk", Value::Bin(id)) if id.len() <= CHUNK_MAX => {
+                self.chunk = self.chunk.or(Some(Chunk::Bin(id)));
             }
             (b"chunk", _) => return Err(Reject::Chunk),
             (b"compressed", Value::Str(b"gzip") | Value::Bin(b"gzip")) => self.gzip = true,
