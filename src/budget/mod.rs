@@ -1,13 +1,13 @@
 //! The bytes this process may hold, and the permits that are parts of it.
 //!
 //! A [`Budget`] may lie inside another: `Mem_Buf_Limit` bounds one input inside the limit of the process. A reader asks
-//! for a permit **before** it reads ([`Budget::permit`]), what is stored is [`Budget::charge`]d, and both give back what
+//! for a permit **before** it reads ([`Reader::permit`]), what is stored is [`Budget::charge`]d, and both give back what
 //! they hold when dropped. Waiting for a permit is the backpressure: nothing else slows a reader down.
 
 mod cgroup;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -21,6 +21,13 @@ pub const RESERVE: u64 = 24 << 20;
 /// The smallest budget worth running with, whatever the limit says.
 const LEAST: u64 = 4 << 20;
 
+/// Who has gone beyond the limit, and by how many permits that are still held.
+#[derive(Debug, Default)]
+struct Overdraft {
+    reader: u64,
+    permits: u32,
+}
+
 /// A bounded number of bytes; cheap to share.
 #[derive(Debug)]
 pub struct Budget {
@@ -29,8 +36,9 @@ pub struct Budget {
     /// Bytes that will be given back by delivering; permits are not among them.
     stored: AtomicU64,
     /// One reader at a time may go beyond the limit, and only while nothing is stored. Without it, readers that each
-    /// hold a part of a frame could fill the budget and wait for each other for ever.
-    overdraft: AtomicBool,
+    /// hold a part of a frame could fill the budget and wait for each other for ever, and so could one with a frame that
+    /// is longer than the budget.
+    overdraft: Mutex<Overdraft>,
     /// Somebody found no room, and not enough has been given back since.
     full: AtomicBool,
     outer: Option<Arc<Budget>>,
@@ -53,7 +61,7 @@ impl Budget {
             limit,
             used: AtomicU64::new(0),
             stored: AtomicU64::new(0),
-            overdraft: AtomicBool::new(false),
+            overdraft: Mutex::default(),
             full: AtomicBool::new(false),
             outer,
             freed: Notify::new(),
@@ -79,13 +87,21 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes a permit for `bytes` if there is room now.
-    pub fn try_permit(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
-        let overdraft = self.take(bytes)?;
+    /// A reader of its own, told apart from all others.
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        static READERS: AtomicU64 = AtomicU64::new(0);
+        Reader {
+            budget: Arc::clone(self),
+            id: READERS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn try_permit(self: &Arc<Self>, bytes: u64, reader: u64) -> Option<Permit> {
+        let overdraft = self.take(bytes, reader)?;
         let outer = match &self.outer {
             None => None,
             Some(outer) => {
-                if let Some(permit) = outer.try_permit(bytes) {
+                if let Some(permit) = outer.try_permit(bytes, reader) {
                     Some(Box::new(permit))
                 } else {
                     // In silence: whoever waits here waits for the outer budget as well, which is full.
@@ -100,29 +116,6 @@ impl Budget {
             overdraft,
             _outer: outer,
         })
-    }
-
-    /// Waits for room for `bytes`. Dropping the future waits no longer and takes nothing.
-    pub async fn permit(self: &Arc<Self>, bytes: u64) -> Permit {
-        loop {
-            let freed = self.freed.notified();
-            let outer_freed = self.outer.as_ref().map(|outer| outer.freed.notified());
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if let Some(outer_freed) = outer_freed {
-                tokio::pin!(outer_freed);
-                outer_freed.as_mut().enable();
-                if let Some(permit) = self.try_permit(bytes) {
-                    return permit;
-                }
-                tokio::select! { () = freed => {} () = outer_freed => {} }
-            } else {
-                if let Some(permit) = self.try_permit(bytes) {
-                    return permit;
-                }
-                freed.await;
-            }
-        }
     }
 
     /// Takes `bytes` for something stored. Never refused: the reader had a permit for it.
@@ -147,7 +140,7 @@ impl Budget {
     }
 
     /// Takes room, or the overdraft (true), or nothing.
-    fn take(&self, bytes: u64) -> Option<bool> {
+    fn take(&self, bytes: u64, reader: u64) -> Option<bool> {
         if !self.full.load(Ordering::Acquire) && self.take_room(bytes) {
             return Some(false);
         }
@@ -160,9 +153,15 @@ impl Budget {
             }
             self.full.store(true, Ordering::Release);
         }
-        if self.stored.load(Ordering::Acquire) > 0 || self.overdraft.swap(true, Ordering::AcqRel) {
+        if self.stored.load(Ordering::Acquire) > 0 {
             return None;
         }
+        let mut overdraft = self.overdraft();
+        if overdraft.permits > 0 && overdraft.reader != reader {
+            return None;
+        }
+        overdraft.reader = reader;
+        overdraft.permits += 1;
         self.used.fetch_add(bytes, Ordering::AcqRel);
         Some(true)
     }
@@ -182,9 +181,15 @@ impl Budget {
 
     fn untake(&self, bytes: u64, overdraft: bool) {
         if overdraft {
-            self.overdraft.store(false, Ordering::Release);
+            self.overdraft().permits -= 1;
         }
         self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    fn overdraft(&self) -> MutexGuard<'_, Overdraft> {
+        self.overdraft
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes who waits, if it is worth it.
@@ -193,6 +198,52 @@ impl Budget {
             && (self.is_low() || self.stored.load(Ordering::Acquire) == 0)
         {
             self.freed.notify_waiters();
+        }
+    }
+}
+
+/// One reader, whose permits belong together.
+#[derive(Debug)]
+pub struct Reader {
+    budget: Arc<Budget>,
+    id: u64,
+}
+
+impl Reader {
+    /// The budget it reads within.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Takes a permit for `bytes` if there is room now.
+    pub fn try_permit(&self, bytes: u64) -> Option<Permit> {
+        self.budget.try_permit(bytes, self.id)
+    }
+
+    /// Waits for room for `bytes`. Dropping the future waits no longer and takes nothing.
+    pub async fn permit(&self, bytes: u64) -> Permit {
+        loop {
+            let freed = self.budget.freed.notified();
+            let outer_freed = self
+                .budget
+                .outer
+                .as_ref()
+                .map(|outer| outer.freed.notified());
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Some(outer_freed) = outer_freed {
+                tokio::pin!(outer_freed);
+                outer_freed.as_mut().enable();
+                if let Some(permit) = self.try_permit(bytes) {
+                    return permit;
+                }
+                tokio::select! { () = freed => {} () = outer_freed => {} }
+            } else {
+                if let Some(permit) = self.try_permit(bytes) {
+                    return permit;
+                }
+                freed.await;
+            }
         }
     }
 }
@@ -254,10 +305,10 @@ mod tests {
     async fn a_reader_waits_until_something_stored_is_gone() {
         let budget = Budget::new(100);
         let stored = budget.charge(80);
-        assert!(budget.try_permit(30).is_none());
+        assert!(budget.reader().try_permit(30).is_none());
         let waiting = tokio::spawn({
             let budget = Arc::clone(&budget);
-            async move { budget.permit(30).await.bytes() }
+            async move { budget.reader().permit(30).await.bytes() }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -271,14 +322,17 @@ mod tests {
         let outer = Budget::new(100);
         let inner = Budget::inside(&outer, 60);
         let _elsewhere = outer.charge(50);
-        let permit = inner.try_permit(50).unwrap();
+        let permit = inner.reader().try_permit(50).unwrap();
         assert_eq!((inner.used(), outer.used()), (50, 100));
         let stored = inner.charge(1);
-        assert!(inner.try_permit(5).is_none(), "the outer budget is spent");
+        assert!(
+            inner.reader().try_permit(5).is_none(),
+            "the outer budget is spent"
+        );
         drop((permit, stored));
         assert_eq!((inner.used(), outer.used()), (0, 50));
         assert!(
-            inner.try_permit(60).is_none(),
+            inner.reader().try_permit(60).is_none(),
             "the outer budget has room for 50 only"
         );
         assert_eq!((inner.used(), outer.used()), (0, 50));
@@ -287,16 +341,32 @@ mod tests {
     #[test]
     fn one_reader_may_finish_its_frame_when_only_readers_fill_the_budget() {
         let budget = Budget::new(100);
-        let first = budget.try_permit(60).unwrap();
-        let second = budget.try_permit(60);
+        let (one, other) = (budget.reader(), budget.reader());
+        let first = one.try_permit(60).unwrap();
+        let second = other.try_permit(60);
         assert!(
             second.is_some(),
             "nothing is stored, so somebody must go on"
         );
-        assert!(budget.try_permit(60).is_none(), "but only one");
-        drop((first, second));
+        assert!(one.try_permit(60).is_none(), "but only one");
+        let third = other.try_permit(60);
+        assert!(third.is_some(), "and that one to the end of its frame");
+        drop(second);
+        assert!(one.try_permit(60).is_none(), "which is not reached yet");
+        drop((first, third));
         assert_eq!(budget.used(), 0);
-        assert!(budget.try_permit(100).is_some());
+        assert!(one.try_permit(100).is_some());
+    }
+
+    #[test]
+    fn while_something_is_stored_nobody_goes_beyond_the_limit() {
+        let budget = Budget::new(100);
+        let reader = budget.reader();
+        let _frame = reader.try_permit(150).unwrap();
+        let stored = budget.charge(1);
+        assert!(reader.try_permit(10).is_none());
+        drop(stored);
+        assert!(reader.try_permit(10).is_some());
     }
 
     #[test]

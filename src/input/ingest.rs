@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 
-use crate::budget::{Budget, Permit};
+use crate::budget::{Budget, Permit, Reader};
 use crate::event::Event;
 use crate::telemetry::log::Limiter;
 
@@ -117,7 +117,7 @@ impl Drop for Waiting {
 pub struct Ingest {
     session: Box<dyn Session>,
     dispatch: Arc<dyn Dispatch>,
-    budget: Arc<Budget>,
+    reader: Reader,
     activity: Arc<Activity>,
     pause: Arc<Pause>,
 }
@@ -129,7 +129,7 @@ impl Ingest {
         Self {
             session: context.dispatch.session(),
             dispatch: Arc::clone(&context.dispatch),
-            budget: Arc::clone(&context.budget),
+            reader: context.budget.reader(),
             activity: Arc::clone(&context.activity),
             pause: Arc::clone(&context.pause),
         }
@@ -141,11 +141,13 @@ impl Ingest {
     /// Cancel safe: dropping it takes nothing.
     pub async fn permit(&self, bytes: usize) -> Permit {
         let bytes = bytes as u64;
-        if let Some(permit) = self.budget.try_permit(bytes) {
+        if let Some(permit) = self.reader.try_permit(bytes) {
             return permit;
         }
-        let _waiting = self.pause.enter(&self.budget, self.dispatch.as_ref());
-        self.budget.permit(bytes).await
+        let _waiting = self
+            .pause
+            .enter(self.reader.budget(), self.dispatch.as_ref());
+        self.reader.permit(bytes).await
     }
 
     /// Notes bytes taken off a socket.
