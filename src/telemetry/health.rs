@@ -13,6 +13,9 @@ use super::registry::registry;
 /// A router that cannot answer within this is not healthy.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long to leave the listener alone when the process is out of descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
 /// The most a probe reads.
 const ANSWER_MAX: u64 = 1 << 20;
 
@@ -30,7 +33,12 @@ pub fn serve() -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     tokio::spawn(async move {
-        while let Ok((mut probe, _)) = listener.accept().await {
+        loop {
+            let Ok((mut probe, _)) = listener.accept().await else {
+                // Out of descriptors, which passes; a router that delivers must not be taken for dead afterwards.
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                continue;
+            };
             let text = registry().text();
             // A probe that does not read gets no second chance and holds up nothing but itself.
             drop(
