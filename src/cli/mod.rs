@@ -449,7 +449,7 @@ mod tests {
         ] {
             assert_eq!(command(line).unwrap_err().to_string(), expected, "{line}");
         }
-        let refused = command("-e /work/absent.so").unwrap_err().to_string();
+        let refused = command("-e /opt/absent.so").unwrap_err().to_string();
         assert!(refused.contains("absent.so"), "{refused}");
     }
 

@@ -1,0 +1,36 @@
+//! The program as its users meet it: real sockets, real processes, and a fake AWS that is strict.
+//!
+//! Ports are chosen by the system, files lie in temporary folders, and every wait is for an event, with a deadline.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+// When a chunk is acknowledged, and with which bytes.
+mod acks;
+// What happens while a destination takes nothing.
+mod backpressure;
+// What a user with mistakes in the configuration is told.
+mod config_errors;
+// Groups, streams and retention made on demand.
+mod create;
+// `sluice --health`.
+mod health;
+// What no service may be sent.
+mod limits;
+// What our own log never shows.
+mod own_log;
+// Requests of which a part is taken.
+mod partial_failure;
+// Faults that pass, and faults that do not.
+mod retry;
+// Several inputs, several outputs.
+mod routing;
+// The end of the process.
+mod shutdown;
+// Every recorded frame, good and bad, against one running process.
+mod vectors;

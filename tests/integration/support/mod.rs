@@ -1,0 +1,40 @@
+//! The actors of a test: a [`Sink`] that plays AWS, a [`Router`] under test, a [`Client`] or a [`Load`] that sends.
+
+mod client;
+mod frames;
+mod load;
+pub(crate) mod msgpack;
+mod process;
+mod router;
+mod sink;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::Client;
+pub(crate) use frames::{Frame, ack};
+pub(crate) use load::Load;
+pub(crate) use process::Process;
+pub(crate) use router::{Router, Running};
+pub(crate) use sink::Sink;
+
+/// What has not happened by then does not happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Between two looks at something that cannot be waited for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Asks until there is an answer; `state` is shown when there is none in time.
+pub(crate) fn eventually<T>(
+    what: &str,
+    state: impl Fn() -> String,
+    mut question: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "never: {what}\n{}", state());
+        std::thread::sleep(LOOK);
+    }
+}
