@@ -338,7 +338,12 @@ fn every_plugin_is_described() {
 fn nothing_names_the_machine_it_was_made_on() {
     // Put together here, so that a search over the repository finds nothing. Then what would name the host of a registry.
     let mut banned = vec![["/wo", "rk/"].concat(), ["/ro", "ot/."].concat()];
-    for setting in ["index-url", "[registries", "registry = \"http", "sparse+http"] {
+    for setting in [
+        "index-url",
+        "[registries",
+        "registry = \"http",
+        "sparse+http",
+    ] {
         banned.push(setting.to_owned());
     }
     let parent: PathBuf = root().parent().unwrap().into();

@@ -1,4 +1,4 @@
-use super::support::{Client, Frame, Router, Sink};
+use super::support::{Client, Frame, Router, Sink, now};
 
 const RECORDS: u64 = 30_000;
 
@@ -43,4 +43,46 @@ fn no_request_breaks_a_limit_whatever_the_sizes_are() {
     assert_eq!(stats["out_of_order"], 0, "{stats}");
     let rejected = stats["rejected"].as_object().unwrap();
     assert!(rejected.is_empty(), "{stats}");
+}
+
+#[test]
+fn a_tag_that_is_no_name_for_a_stream_is_delivered_all_the_same() {
+    let sink = Sink::start();
+    let router = Router::new().forward(&[]).logs(&sink, &[]).start();
+    let long = "long".repeat(300);
+    let tags = ["a:b", "a*b", "", " ", "tab\tand\nline", "ж/アプリ", &long];
+    let mut client = router.connect();
+    for (number, tag) in (0..).zip(tags) {
+        client.send(&Frame::new(tag).marked(number, 0, 100));
+    }
+    let stats = sink.has(tags.len() as u64);
+    assert_eq!(stats["violations"]["count"], 0, "{stats}");
+}
+
+#[test]
+fn what_the_service_would_refuse_is_dropped_and_counted() {
+    const DAY: u64 = 24 * 3600;
+    let sink = Sink::start();
+    let mut router = Router::new().forward(&[]).logs(&sink, &[]).start();
+    let mut client = router.connect();
+    let frame = Frame::new("app")
+        .log("good")
+        .at(5, "log", "of 1970")
+        .at(now() - 15 * DAY, "log", "too old")
+        .at(now() - 13 * DAY, "log", "old but good")
+        .at(now() + DAY, "log", "too new")
+        .log("")
+        .at(now(), "text", "no log");
+    client.send(&frame);
+    drop(client);
+    sink.counts("two items", |stats| stats["items"] == 2);
+    router.terminate();
+    let (_, closing) = router.end();
+    assert_eq!(
+        closing,
+        "(0 pending records); accepted 7, filtered 0, unrouted 0; \
+         cloudwatch_logs.0: delivered 2, dropped key_missing 1, dropped empty 1, \
+         dropped too_old 2, dropped too_new 1, left behind 0"
+    );
+    assert_eq!(sink.stats()["violations"]["count"], 0);
 }

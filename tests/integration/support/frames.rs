@@ -22,13 +22,17 @@ impl Frame {
     }
 
     /// Adds an event `{"log": text}` of this second.
-    pub(crate) fn log(mut self, text: &str) -> Self {
+    pub(crate) fn log(self, text: &str) -> Self {
+        self.at(now(), "log", text)
+    }
+
+    /// Adds an event `{key: text}` of another time.
+    pub(crate) fn at(mut self, seconds: u64, key: &str, text: &str) -> Self {
         let mut record = Vec::new();
         write::map_header(&mut record, 1);
-        write::str(&mut record, b"log");
+        write::str(&mut record, key.as_bytes());
         write::str(&mut record, text.as_bytes());
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-        self.events.push((now, record));
+        self.events.push((seconds, record));
         self
     }
 
@@ -70,6 +74,11 @@ impl Frame {
         }
         out
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
 /// The acknowledgement of a chunk with this id.

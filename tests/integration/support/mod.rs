@@ -11,7 +11,7 @@ mod sink;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
-pub(crate) use frames::{Frame, ack};
+pub(crate) use frames::{Frame, ack, now};
 pub(crate) use load::Load;
 pub(crate) use process::Process;
 pub(crate) use router::{Router, Running};
