@@ -9,7 +9,7 @@
 //!                                                        └───▶ Inbox of route 1 ──▶ deliver
 //! ```
 //! A batch is sealed when it is full, or when the first route to want it asks: at once after a quiet period, else `Flush` after
-//! the one before. [`memory`] is the one store so far; the disk store will hand out the same batches.
+//! the one before. `memory.rs` is the one store so far; the disk store will hand out the same batches.
 
 mod memory;
 mod pool;

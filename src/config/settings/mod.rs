@@ -317,7 +317,7 @@ impl<'a> Settings<'a> {
             .map_or(&self.section.place, |property| &property.place)
     }
 
-    /// The property that counts. In plugins and [SERVICE] the last of several wins, elsewhere and
+    /// The property that counts. In plugins and `[SERVICE]` the last of several wins, elsewhere and
     /// for `Name` the first.
     fn written(&self, key: &str) -> Option<&'a Property> {
         let mut given = self

@@ -2,7 +2,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | [`format`] | from a record to its line |
+//! | [`mod@format`] | from a record to its line |
 //! | [`template`] | lines as the user wants them |
 //! | [`open`] | the open files |
 //!
