@@ -150,6 +150,11 @@ impl Ingest {
         self.reader.permit(bytes).await
     }
 
+    /// Whether readers of this input wait for memory.
+    pub fn is_memory_short(&self) -> bool {
+        self.pause.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Notes bytes taken off a socket.
     pub fn note_read(&self, bytes: usize) {
         self.activity

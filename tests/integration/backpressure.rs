@@ -77,3 +77,17 @@ fn frames_longer_than_the_buffer_are_taken_one_after_the_other() {
     }
     sink.has(4);
 }
+
+#[test]
+fn a_peer_that_falls_silent_in_a_message_does_not_hold_up_others_for_long() {
+    let sink = Sink::start();
+    let limit = [("Mem_Buf_Limit", "100k")];
+    let router = Router::new().forward(&limit).logs(&sink, &[]).start();
+    let long = Frame::new("app").marked(0, 0, 900_000).bytes();
+    let mut silent = router.connect();
+    silent.write(&long[..long.len() / 2]).unwrap();
+    let mut other = router.connect();
+    other.send(&Frame::new("app").marked(1, 0, 100).chunk("short"));
+    assert_eq!(other.read(ack("short").len()), ack("short"));
+    sink.has(1);
+}

@@ -27,6 +27,10 @@ const BUSY: Duration = Duration::from_millis(2);
 /// How long they gather. Far less than the socket's buffer lasts.
 const GATHER: Duration = Duration::from_millis(1);
 
+/// A peer that is silent for so long in the middle of a message is closed, but only while others wait for the memory that
+/// the message takes. What it sent was never acknowledged, so a living peer sends it again.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
 /// How a connection ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -110,6 +114,12 @@ impl Connection {
                     Err(error) => return End::Broken(error),
                 },
                 () = reached(&mut phase, Phase::Close) => return self.finish().await,
+                () = tokio::time::sleep(STALLED_AFTER), if !self.buffer.is_empty() => {
+                    if self.ingest.is_memory_short() {
+                        return End::Rejected(Reject::Stalled);
+                    }
+                    continue;
+                }
             }
             let read = tokio::select! {
                 read = self.read() => read,

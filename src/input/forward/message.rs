@@ -73,6 +73,9 @@ pub(super) enum Reject {
     /// Not one entry of the frame is an event.
     #[error("no entry of the message is an event")]
     NoEvent,
+    /// The peer fell silent in the middle of a message while others waited for the memory it holds.
+    #[error("the peer fell silent in the middle of a message while others waited for memory")]
+    Stalled,
 }
 
 impl Reject {
@@ -95,6 +98,7 @@ impl Reject {
             Self::Damaged => "damaged",
             Self::InflatedTooLarge => "inflated_too_large",
             Self::NoEvent => "no_event",
+            Self::Stalled => "stalled",
         }
     }
 }
