@@ -7,7 +7,7 @@ use super::{Batch, Inbox, Message, Pool};
 use crate::budget::{Budget, Charge};
 use crate::event::{Block, Tag};
 
-/// A batch holds at most this much; only an append that is longer by itself makes a longer one.
+/// A batch holds at most this much; only an event that is longer by itself makes a longer one.
 pub const BATCH_MAX: usize = 256 * 1024;
 
 /// The room an open batch starts with while its stream is quiet.
@@ -35,8 +35,8 @@ struct Open {
     due: Option<Instant>,
     /// When the batch before this one was due.
     last_due: Option<Instant>,
-    /// The batch before this one was full, so this one will be.
-    busy: bool,
+    /// How long the batch before this one was: this one will be about as long.
+    last_length: usize,
 }
 
 impl Stream {
@@ -61,21 +61,23 @@ impl Stream {
     /// Appends events. Those of one caller stay in order.
     pub fn append(self: &Arc<Self>, events: &Block) {
         let mut open = self.lock();
-        if open.block.len() + events.len() > BATCH_MAX && !open.block.is_empty() {
-            self.seal_open(&mut open, true);
+        for part in events.parts(BATCH_MAX) {
+            if open.block.len() + part.size() > BATCH_MAX && !open.block.is_empty() {
+                self.seal_open(&mut open);
+            }
+            if open.block.is_empty() {
+                self.begin(&mut open, part.size());
+            }
+            self.make_room(&mut open, part.size());
+            open.block.append(part);
         }
-        if open.block.is_empty() {
-            self.begin(&mut open, events.len());
-        }
-        self.make_room(&mut open, events.len());
-        open.block.append(events);
     }
 
     /// Seals the open batch, if there is one, and tells every route.
     pub fn seal(&self) {
         let mut open = self.lock();
         if !open.block.is_empty() {
-            self.seal_open(&mut open, false);
+            self.seal_open(&mut open);
         }
     }
 
@@ -91,7 +93,7 @@ impl Stream {
             .last_due
             .map_or(now, |last| now.max(last + self.linger));
         open.due = Some(due);
-        open.pooled = open.busy && first <= self.pool.size();
+        open.pooled = open.last_length >= BATCH_MAX / 2 && first <= self.pool.size();
         if open.pooled {
             open.block = self.pool.take();
             open.charge = Some(self.budget.charge(open.block.capacity() as u64));
@@ -101,26 +103,26 @@ impl Stream {
         }
     }
 
-    /// Makes room by doubling, but never for more than a batch, and charges what it takes.
+    /// Makes room, at first for as much as the last batch held, then by doubling, but never for more than a batch, and
+    /// charges what it takes.
     fn make_room(&self, open: &mut Open, length: usize) {
         if open.block.capacity() - open.block.len() >= length {
             return;
         }
+        let wish = open.block.capacity().max(open.last_length).max(BATCH_MIN);
         let limit = BATCH_MAX.saturating_sub(open.block.len());
-        let grown = open
-            .block
-            .reserve_exact(open.block.capacity().max(BATCH_MIN).min(limit).max(length));
+        let grown = open.block.reserve_exact(wish.min(limit).max(length));
         match &mut open.charge {
             Some(charge) => charge.grow(grown as u64),
             charge => *charge = Some(self.budget.charge(grown as u64)),
         }
     }
 
-    fn seal_open(&self, open: &mut Open, full: bool) {
+    fn seal_open(&self, open: &mut Open) {
         let due = open.due.take().unwrap_or_else(Instant::now);
         // A batch that was full before it was due leaves early, and the next one counts from there.
         open.last_due = Some(due.min(Instant::now()));
-        open.busy = full;
+        open.last_length = open.block.len();
         let Some(charge) = open.charge.take() else {
             return;
         };

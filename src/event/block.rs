@@ -71,10 +71,19 @@ impl Block {
         self.count += 1;
     }
 
-    /// Appends the events of `other`.
-    pub fn append(&mut self, other: &Self) {
-        self.bytes.extend_from_slice(&other.bytes);
-        self.count += other.count;
+    /// Appends a part of another block.
+    pub fn append(&mut self, part: Part<'_>) {
+        self.bytes.extend_from_slice(part.bytes);
+        self.count += part.count;
+    }
+
+    /// All of it, in parts of at most `most` bytes; only an event that is longer makes a longer one.
+    pub fn parts(&self, most: usize) -> Parts<'_> {
+        Parts {
+            events: self.events_from(0),
+            left: self.count,
+            most,
+        }
     }
 
     /// How many events it holds.
@@ -127,6 +136,63 @@ impl Block {
             bytes: &self.bytes,
             position: start,
         }
+    }
+}
+
+/// Some events of a block, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
+
+impl Part<'_> {
+    /// Its size in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Cuts a block; see [`Block::parts`].
+#[derive(Debug)]
+pub struct Parts<'a> {
+    events: Events<'a>,
+    left: usize,
+    most: usize,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Part<'a>;
+
+    fn next(&mut self) -> Option<Part<'a>> {
+        let start = self.events.position;
+        let rest = self
+            .events
+            .bytes
+            .get(start..)
+            .filter(|rest| !rest.is_empty())?;
+        if rest.len() <= self.most {
+            self.events.position = self.events.bytes.len();
+            return Some(Part {
+                bytes: rest,
+                count: self.left,
+            });
+        }
+        let (mut end, mut count) = (start, 0);
+        while self.events.next().is_some() {
+            if count > 0 && self.events.position - start > self.most {
+                break;
+            }
+            (end, count) = (self.events.position, count + 1);
+        }
+        self.events.position = end;
+        self.left -= count;
+        let bytes = self
+            .events
+            .bytes
+            .get(start..end)
+            .filter(|part| !part.is_empty())?;
+        Some(Part { bytes, count })
     }
 }
 
@@ -204,6 +270,22 @@ mod tests {
             block.events_from(second).next().map(|e| e.record),
             Some(&[0x81, 0xa1, b'k', 2][..])
         );
+    }
+
+    #[test]
+    fn parts_hold_everything_in_order_and_only_a_long_event_makes_a_long_one() {
+        let mut block = Block::default();
+        for (seconds, length) in [(1, 10), (2, 10), (3, 500), (4, 10)] {
+            block.push(event(seconds, &vec![0xc0; length]));
+        }
+        let mut joined = Block::default();
+        let mut sizes = Vec::new();
+        for part in block.parts(70) {
+            sizes.push(part.size());
+            joined.append(part);
+        }
+        assert_eq!(sizes, [60, 520, 30]);
+        assert_eq!(joined, block);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod block;
 mod tag;
 mod time;
 
-pub use block::{Block, Event, Events};
+pub use block::{Block, Event, Events, Part, Parts};
 pub use tag::{Tag, TagPattern};
 pub use time::EventTime;
 

@@ -25,8 +25,8 @@ const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 /// Requests in flight to different destinations, unless `workers` is set.
 const IN_FLIGHT: usize = 4;
 
-/// Buffers kept for bodies to come.
-const SPARE_BODIES: usize = 2;
+/// Bodies have room for a multiple of this, so that the buffer of one fits the next.
+const BODY_STEP: usize = 256 * 1024;
 
 /// Lanes kept although nothing waits in them.
 const IDLE_LANES: usize = 1024;
@@ -397,7 +397,10 @@ impl Deliver {
 
     /// Keeps the buffer of a body for the next one.
     fn reclaim(&mut self, body: bytes::Bytes) {
-        if self.spare.len() < SPARE_BODIES && body.is_unique() {
+        if self.is_empty() {
+            // Idle: the next body may be long in coming.
+            self.spare.clear();
+        } else if self.spare.len() < self.slots() && body.is_unique() {
             let mut buffer = Vec::from(body);
             buffer.clear();
             self.spare.push(buffer);
@@ -614,7 +617,12 @@ fn without_refused(pieces: Vec<Piece>, encoded: &Encoded) -> Vec<Piece> {
 /// A buffer for a body that will take about so many bytes.
 fn body_buffer(spare: &mut Vec<Vec<u8>>, expected: usize) -> Vec<u8> {
     // Somewhat more, so that a body which turns out a little longer does not have to be moved.
-    let room = expected + expected / 8 + 1024;
+    let room = expected + expected / 16 + 1024;
+    let room = if room < BODY_STEP {
+        room
+    } else {
+        room.next_multiple_of(BODY_STEP)
+    };
     let fitting = spare.iter().position(|buffer| buffer.capacity() >= room);
     fitting.map_or_else(
         || Vec::with_capacity(room),
