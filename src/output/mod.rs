@@ -110,6 +110,17 @@ impl Encoded {
     pub fn taken(&self) -> usize {
         self.consumed - self.refused.len()
     }
+
+    /// How many items stand at these positions; positions behind the last one hold none.
+    pub fn items_in(&self, positions: Range<usize>) -> usize {
+        let end = match &self.positions {
+            Positions::AsTaken => self.taken(),
+            Positions::Sorted(places) | Positions::Joined(places) => places.len(),
+        };
+        (positions.start..positions.end.min(end))
+            .map(|position| self.positions.items_at(position).len())
+            .sum()
+    }
 }
 
 /// What a service says to one request. Positions count within the request.
@@ -242,6 +253,21 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positions_behind_the_last_one_hold_nothing() {
+        let mut encoded = Encoded {
+            consumed: 5,
+            refused: vec![(0, DropReason::Empty)],
+            ..Encoded::default()
+        };
+        assert_eq!(encoded.items_in(2..10_000), 2);
+        encoded.positions = Positions::Joined(vec![1, 4]);
+        assert_eq!(
+            (encoded.items_in(1..10_000), encoded.items_in(5..9)),
+            (3, 0)
+        );
+    }
 
     #[test]
     fn positions_lead_back_to_the_items_taken() {

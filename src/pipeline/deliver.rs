@@ -4,16 +4,16 @@
 //! one request in flight, unless `workers` asks for more; an output has a few. Nothing is encoded before it can be sent, so bodies
 //! take memory only while they are in flight; what has to be sent again is encoded again, to the same bytes.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::queue::{Piece, Queue, count, pick};
-use super::retry::{Failure, Gate, Policy};
-use crate::buffer::{Batch, Inbox, Message, Stream};
+use super::lanes::{Lane, Lanes};
+use super::queue::{Piece, count, pick};
+use super::retry::{Failure, Policy};
+use crate::buffer::{Inbox, Message, Stream};
 use crate::event::DropReason;
 use crate::output::{Answer, Destination, Encoded, Output};
 use crate::telemetry::RouteLedger;
@@ -27,9 +27,6 @@ const IN_FLIGHT: usize = 4;
 
 /// Bodies have room for a multiple of this, so that the buffer of one fits the next.
 const BODY_STEP: usize = 256 * 1024;
-
-/// Lanes kept although nothing waits in them.
-const IDLE_LANES: usize = 1024;
 
 /// So many events refused one by one without one accepted in between: then the fault is not in the events, and the rest of the
 /// request is refused whole instead of one call each.
@@ -51,22 +48,6 @@ pub(super) struct Delivery {
     pub workers: Option<usize>,
 }
 
-/// What one destination is owed and how it fares.
-struct Lane {
-    destination: Arc<Destination>,
-    queue: Queue,
-    gate: Gate,
-    in_flight: usize,
-    /// The next request takes exactly so many events: those of one that may have been stored, so that a duplicate is exact.
-    again: Option<usize>,
-    /// The next request takes at most so many: halved when a request is unacceptable.
-    most: usize,
-    refusals: u32,
-    /// Readers wait for the memory that these events take, so they go although more would fit into a request.
-    hurry: bool,
-    active: bool,
-}
-
 /// A request whose answer is awaited.
 struct Sent {
     lane: usize,
@@ -78,10 +59,7 @@ struct Sent {
 /// The state of a delivery task.
 pub(super) struct Deliver {
     delivery: Delivery,
-    lanes: Vec<Lane>,
-    by_destination: HashMap<Arc<Destination>, usize>,
-    /// Lanes in which something waits.
-    active: VecDeque<usize>,
+    lanes: Lanes,
     /// Batches being filled, and when they have to be sealed.
     opened: Vec<(Arc<Stream>, Instant)>,
     in_flight: JoinSet<Sent>,
@@ -99,9 +77,7 @@ impl Deliver {
     pub(super) fn new(delivery: Delivery) -> Self {
         Self {
             delivery,
-            lanes: Vec::new(),
-            by_destination: HashMap::new(),
-            active: VecDeque::new(),
+            lanes: Lanes::default(),
             opened: Vec::new(),
             in_flight: JoinSet::new(),
             ratio: 1.0,
@@ -132,7 +108,7 @@ impl Deliver {
     }
 
     fn is_empty(&self) -> bool {
-        self.in_flight.is_empty() && self.active.is_empty() && self.opened.is_empty()
+        self.in_flight.is_empty() && self.lanes.active_count() == 0 && self.opened.is_empty()
     }
 
     /// Takes batches in, and has those sealed that are due.
@@ -143,7 +119,9 @@ impl Deliver {
             for message in messages.drain(..) {
                 match message {
                     Message::Opened(stream, due) => self.opened.push((stream, due)),
-                    Message::Sealed(batch) => self.place(batch),
+                    Message::Sealed(batch) => {
+                        self.lanes.place(batch, self.delivery.output.as_ref());
+                    }
                     Message::Hurry => self.hurry(),
                 }
             }
@@ -168,83 +146,7 @@ impl Deliver {
         for (_, due) in &mut self.opened {
             *due = now;
         }
-        for &index in &self.active {
-            if let Some(lane) = self.lanes.get_mut(index) {
-                lane.hurry = true;
-            }
-        }
-    }
-
-    /// Puts a batch into the lanes its events belong to.
-    fn place(&mut self, batch: Arc<Batch>) {
-        if let Some(destination) = self.delivery.output.destination(&batch.tag) {
-            let lane = self.lane(destination);
-            self.push(lane, Piece::whole(batch));
-            return;
-        }
-        let mut starts: Vec<(usize, Vec<u32>)> = Vec::new();
-        let mut events = batch.block.events_from(0);
-        loop {
-            let start = events.position() as u32;
-            let Some(event) = events.next() else { break };
-            let destination = self.delivery.output.destination_of(crate::output::Item {
-                tag: &batch.tag,
-                event,
-            });
-            let lane = self.lane(destination);
-            match starts.iter_mut().find(|(known, _)| *known == lane) {
-                Some((_, starts)) => starts.push(start),
-                None => starts.push((lane, vec![start])),
-            }
-        }
-        for (lane, starts) in starts {
-            self.push(lane, Piece::at(Arc::clone(&batch), starts));
-        }
-    }
-
-    fn push(&mut self, index: usize, piece: Piece) {
-        if let Some(lane) = self.lanes.get_mut(index) {
-            lane.queue.push(piece);
-            if !lane.active {
-                lane.active = true;
-                self.active.push_back(index);
-            }
-        }
-    }
-
-    /// The lane of a destination. Idle ones are forgotten when there are too many, which costs them nothing but their gate.
-    fn lane(&mut self, destination: Destination) -> usize {
-        if let Some(&lane) = self.by_destination.get(&destination) {
-            return lane;
-        }
-        let destination = Arc::new(destination);
-        let fresh = Lane {
-            destination: Arc::clone(&destination),
-            queue: Queue::default(),
-            gate: Gate::default(),
-            in_flight: 0,
-            again: None,
-            most: usize::MAX,
-            refusals: 0,
-            hurry: false,
-            active: false,
-        };
-        let idle = |lane: &Lane| !lane.active && lane.in_flight == 0 && lane.queue.events() == 0;
-        let reused = (self.lanes.len() >= IDLE_LANES)
-            .then(|| self.lanes.iter().position(idle))
-            .flatten();
-        let index = if let Some((index, lane)) =
-            reused.and_then(|index| self.lanes.get_mut(index).map(|lane| (index, lane)))
-        {
-            self.by_destination.remove(&lane.destination);
-            *lane = fresh;
-            index
-        } else {
-            self.lanes.push(fresh);
-            self.lanes.len() - 1
-        };
-        self.by_destination.insert(destination, index);
-        index
+        self.lanes.hurry();
     }
 
     fn slots(&self) -> usize {
@@ -253,22 +155,17 @@ impl Deliver {
 
     /// Starts requests while there are free slots and lanes that are ready.
     fn send_what_is_ready(&mut self, now: Instant) {
-        for _ in 0..self.active.len() {
+        for _ in 0..self.lanes.active_count() {
             if self.in_flight.len() >= self.slots() {
                 return;
             }
-            let Some(index) = self.active.pop_front() else {
+            let Some(index) = self.lanes.next_active() else {
                 return;
             };
             while self.in_flight.len() < self.slots() && self.is_ready(index, now) {
                 self.start(index);
             }
-            if let Some(lane) = self.lanes.get_mut(index) {
-                lane.active = lane.queue.events() > 0;
-                if lane.active {
-                    self.active.push_back(index);
-                }
-            }
+            self.lanes.wake(index);
         }
     }
 
@@ -315,9 +212,14 @@ impl Deliver {
             .output
             .encode(&lane.destination, &mut items, body);
         drop(items);
-        // An output that takes nothing would be asked for ever.
-        let consumed = encoded.consumed.max(1);
-        let pieces = lane.queue.take(consumed);
+        if encoded.consumed == 0 {
+            // An output that takes nothing of what it is offered would be asked for ever.
+            let untaken = count(&lane.queue.take(1));
+            let ledger = &self.delivery.ledger;
+            ledger.drop_events(DropReason::TooLarge, untaken as u64);
+            return;
+        }
+        let pieces = lane.queue.take(encoded.consumed);
         let weight: usize = pieces.iter().map(Piece::weight).sum();
         if !encoded.body.is_empty() && weight > 0 {
             self.ratio = encoded.body.len() as f64 / weight as f64;
@@ -386,13 +288,7 @@ impl Deliver {
             Answer::Missing { why } => self.again(sent, Failure::whole(), &why),
             Answer::Unacceptable { why, reason } => self.unacceptable(sent, &why, reason),
         }
-        if let Some(lane) = self.lanes.get_mut(index)
-            && !lane.active
-            && lane.queue.events() > 0
-        {
-            lane.active = true;
-            self.active.push_back(index);
-        }
+        self.lanes.wake(index);
     }
 
     /// Keeps the buffer of a body for the next one.
@@ -410,10 +306,10 @@ impl Deliver {
     fn delivered(&mut self, sent: &Sent, rejected: &[(std::ops::Range<usize>, DropReason)]) {
         let mut lost = 0;
         for (positions, reason) in rejected {
-            let events: usize = positions
-                .clone()
-                .map(|position| sent.encoded.positions.items_at(position).len())
-                .sum();
+            let events = sent.encoded.items_in(positions.clone());
+            if events == 0 {
+                continue;
+            }
             self.delivery.ledger.drop_events(*reason, events as u64);
             lost += events;
             if let Some(more) = self.limiter.admit() {
@@ -438,14 +334,7 @@ impl Deliver {
         lane.gate.succeed(now);
         lane.refusals = 0;
         lane.most = lane.most.saturating_mul(2);
-        if !self.failing {
-            return;
-        }
-        for lane in &mut self.lanes {
-            let policy = &self.delivery.policy;
-            lane.gate.hear_of_success(policy, now, fastrand::f64());
-        }
-        if self.lanes.iter().all(|lane| lane.gate.failures() == 0) {
+        if self.failing && self.lanes.hear_of_success(&self.delivery.policy, now) {
             self.failing = false;
             crate::info!(&self.delivery.component, "delivering again");
         }
@@ -571,12 +460,13 @@ impl Deliver {
 
     fn next_wake(&self, now: Instant) -> Option<Instant> {
         let lanes = self
-            .active
-            .iter()
-            .filter_map(|&index| self.lanes.get(index))
+            .lanes
+            .active()
             .filter_map(|lane| self.ready_at(lane, now));
+        // With all slots taken it is an answer that has to be waited for.
         let lanes = lanes.filter(|at| *at > now || self.in_flight.len() < self.slots());
-        lanes.chain(self.opened.iter().map(|(_, due)| *due)).min()
+        let opened = self.opened.iter().map(|(_, due)| *due);
+        lanes.chain(opened).min()
     }
 }
 

@@ -7,6 +7,7 @@
 mod build;
 mod deliver;
 mod dispatch;
+mod lanes;
 mod queue;
 mod retry;
 mod service;

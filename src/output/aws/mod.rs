@@ -15,10 +15,14 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub(super) use self::answer::{Failure, classify};
 use self::http::Transport;
+use super::Answer;
 use crate::config::Settings;
 
 /// One exchange with a service has to end by then.
@@ -144,6 +148,20 @@ impl Aws {
         };
         SharedCredentialsProvider::new(provider)
     }
+}
+
+/// Gives a request the body that the encoder has written, in place of the empty one that the SDK made.
+pub(super) fn hand_over(body: &Bytes, request: &mut HttpRequest) {
+    // The length must go with it, or the wire would be cut to that of the empty one.
+    request
+        .headers_mut()
+        .insert("content-length", body.len().to_string());
+    *request.body_mut() = SdkBody::from(body.clone());
+}
+
+/// What an answer without the service's mark means: a proxy may say 200 too, so the events are not known to be there.
+pub(super) fn unmarked() -> Answer {
+    Answer::again("the answer carries no request id; is it from a proxy?")
 }
 
 /// A client that is made when it is first needed, and anew when the service refuses its credentials.

@@ -27,14 +27,13 @@ use aws_sdk_cloudwatchlogs::operation::put_log_events::PutLogEventsOutput;
 use aws_sdk_cloudwatchlogs::types::{LogGroupClass, RejectedLogEventsInfo};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use self::request::Message;
-use super::aws::{Aws, Failure, Lazy, classify};
+use super::aws::{Aws, Failure, Lazy, classify, hand_over, unmarked};
 use super::template::{Template, TemplateError};
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
@@ -192,22 +191,15 @@ impl CloudWatchLogs {
             .set_log_events(Some(Vec::new()))
             .customize()
             .mutate_request(move |request| {
-                // The typed body was empty; its length must go with it, or the wire would be cut to it.
-                request
-                    .headers_mut()
-                    .insert("content-length", body.len().to_string());
+                hand_over(&body, request);
                 if let Some(format) = &log_format {
                     request
                         .headers_mut()
                         .insert("x-amzn-logs-format", format.clone());
                 }
-                *request.body_mut() = SdkBody::from(body.clone());
             });
         match call.send().await {
-            // A proxy may answer 200 too. Without the service's mark the events are not known to be there.
-            Ok(output) if output.request_id().is_none() => {
-                Answer::again("the answer carries no request id; is it from a proxy?")
-            }
+            Ok(output) if output.request_id().is_none() => unmarked(),
             Ok(output) => Answer::Done {
                 rejected: rejected(&output),
             },

@@ -19,13 +19,12 @@ use std::sync::Arc;
 use aws_sdk_firehose::Client;
 use aws_sdk_firehose::operation::RequestId;
 use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
-use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use self::request::Format;
 use self::time_key::{DEFAULT_FORMAT, TimeKey};
-use super::aws::{Aws, Lazy, classify};
+use super::aws::{Aws, Lazy, classify, hand_over, unmarked};
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
 use crate::event::Tag;
@@ -99,16 +98,10 @@ impl KinesisFirehose {
             .set_records(Some(Vec::new()))
             .customize()
             .mutate_request(move |request| {
-                // The typed body was empty; its length must go with it, or the wire would be cut to it.
-                request
-                    .headers_mut()
-                    .insert("content-length", body.len().to_string());
-                *request.body_mut() = SdkBody::from(body.clone());
+                hand_over(&body, request);
             });
         match call.send().await {
-            Ok(output) if output.request_id().is_none() => {
-                Answer::again("the answer carries no request id; is it from a proxy?")
-            }
+            Ok(output) if output.request_id().is_none() => unmarked(),
             Ok(output) => answer(&output),
             Err(error) => {
                 // The stream may be made by a deployment that is still under way, so a missing one is asked for again.

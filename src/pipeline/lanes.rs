@@ -1,0 +1,171 @@
+//! The lanes of one output: for each destination the events it is owed, in order, and how it fares.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::queue::{Piece, Queue};
+use super::retry::{Gate, Policy};
+use crate::buffer::Batch;
+use crate::output::{Destination, Item, Output};
+
+/// Lanes kept although nothing waits in them.
+const IDLE_LANES: usize = 1024;
+
+/// What one destination is owed and how it fares.
+pub(super) struct Lane {
+    pub(super) destination: Arc<Destination>,
+    pub(super) queue: Queue,
+    pub(super) gate: Gate,
+    pub(super) in_flight: usize,
+    /// The next request takes exactly so many events: those of one that may have been stored, so that a duplicate is exact.
+    pub(super) again: Option<usize>,
+    /// The next request takes at most so many: halved when a request is unacceptable.
+    pub(super) most: usize,
+    /// Events refused one by one without one accepted in between.
+    pub(super) refusals: u32,
+    /// Readers wait for the memory that these events take, so they go although more would fit into a request.
+    pub(super) hurry: bool,
+    /// The lane's index stands among the active ones.
+    active: bool,
+}
+
+impl Lane {
+    fn new(destination: Arc<Destination>) -> Self {
+        Self {
+            destination,
+            queue: Queue::default(),
+            gate: Gate::default(),
+            in_flight: 0,
+            again: None,
+            most: usize::MAX,
+            refusals: 0,
+            hurry: false,
+            active: false,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.active && self.in_flight == 0 && self.queue.events() == 0
+    }
+}
+
+/// All lanes of an output.
+#[derive(Default)]
+pub(super) struct Lanes {
+    list: Vec<Lane>,
+    by_destination: HashMap<Arc<Destination>, usize>,
+    /// Lanes in which something waits.
+    active: VecDeque<usize>,
+}
+
+impl Lanes {
+    /// Puts a batch into the lanes its events belong to.
+    pub(super) fn place(&mut self, batch: Arc<Batch>, output: &dyn Output) {
+        if let Some(destination) = output.destination(&batch.tag) {
+            let lane = self.index_of(destination);
+            self.push(lane, Piece::whole(batch));
+            return;
+        }
+        let mut starts: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut events = batch.block.events_from(0);
+        loop {
+            let start = events.position() as u32;
+            let Some(event) = events.next() else { break };
+            let tag = &batch.tag;
+            let lane = self.index_of(output.destination_of(Item { tag, event }));
+            match starts.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, starts)) => starts.push(start),
+                None => starts.push((lane, vec![start])),
+            }
+        }
+        for (lane, starts) in starts {
+            self.push(lane, Piece::at(Arc::clone(&batch), starts));
+        }
+    }
+
+    fn push(&mut self, index: usize, piece: Piece) {
+        if let Some(lane) = self.list.get_mut(index) {
+            lane.queue.push(piece);
+        }
+        self.wake(index);
+    }
+
+    /// The lane of a destination. Idle ones are forgotten when there are too many, which costs them nothing but their gate.
+    fn index_of(&mut self, destination: Destination) -> usize {
+        if let Some(&index) = self.by_destination.get(&destination) {
+            return index;
+        }
+        let destination = Arc::new(destination);
+        let fresh = Lane::new(Arc::clone(&destination));
+        let crowded = self.list.len() >= IDLE_LANES;
+        let reused = crowded.then(|| self.list.iter().position(Lane::is_idle));
+        let index = reused.flatten().unwrap_or(self.list.len());
+        match self.list.get_mut(index) {
+            Some(lane) => {
+                self.by_destination.remove(&lane.destination);
+                *lane = fresh;
+            }
+            None => self.list.push(fresh),
+        }
+        self.by_destination.insert(destination, index);
+        index
+    }
+
+    /// A lane.
+    pub(super) fn get(&self, index: usize) -> Option<&Lane> {
+        self.list.get(index)
+    }
+
+    /// A lane.
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Lane> {
+        self.list.get_mut(index)
+    }
+
+    /// Counts the lane among the active ones while something waits in it.
+    pub(super) fn wake(&mut self, index: usize) {
+        if let Some(lane) = self.list.get_mut(index)
+            && !lane.active
+            && lane.queue.events() > 0
+        {
+            lane.active = true;
+            self.active.push_back(index);
+        }
+    }
+
+    /// Takes the lane that has waited longest for a look; to be [woken](Lanes::wake) again if something is left in it.
+    pub(super) fn next_active(&mut self) -> Option<usize> {
+        let index = self.active.pop_front()?;
+        if let Some(lane) = self.list.get_mut(index) {
+            lane.active = false;
+        }
+        Some(index)
+    }
+
+    /// How many lanes something waits in.
+    pub(super) fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// The lanes in which something waits.
+    pub(super) fn active(&self) -> impl Iterator<Item = &Lane> {
+        self.active.iter().filter_map(|&index| self.list.get(index))
+    }
+
+    /// Lets everything that waits go as soon as its gate is open.
+    pub(super) fn hurry(&mut self) {
+        for &index in &self.active {
+            if let Some(lane) = self.list.get_mut(index) {
+                lane.hurry = true;
+            }
+        }
+    }
+
+    /// Tells all gates that a destination was served; whether none is closed by a failure any more.
+    pub(super) fn hear_of_success(&mut self, policy: &Policy, now: Instant) -> bool {
+        for lane in &mut self.list {
+            lane.gate.hear_of_success(policy, now, fastrand::f64());
+        }
+        self.list.iter().all(|lane| lane.gate.failures() == 0)
+    }
+}
