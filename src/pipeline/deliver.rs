@@ -111,9 +111,10 @@ impl Deliver {
         self.in_flight.is_empty() && self.lanes.active_count() == 0 && self.opened.is_empty()
     }
 
-    /// Takes batches in, and has those sealed that are due.
+    /// Takes batches in, and has those sealed that are due, or all of them while readers wait for memory.
     fn receive(&mut self) {
         let mut messages = Vec::new();
+        let mut hurry = false;
         loop {
             self.delivery.inbox.take(&mut messages);
             for message in messages.drain(..) {
@@ -122,31 +123,26 @@ impl Deliver {
                     Message::Sealed(batch) => {
                         self.lanes.place(batch, self.delivery.output.as_ref());
                     }
-                    Message::Hurry => self.hurry(),
+                    Message::Hurry => hurry = true,
                 }
             }
             let now = Instant::now();
-            let draining = self.draining;
+            let all = self.draining || hurry;
             let due: Vec<_> = self
                 .opened
-                .extract_if(.., |(_, due)| draining || *due <= now)
+                .extract_if(.., |(_, due)| all || *due <= now)
                 .collect();
             if due.is_empty() {
-                return;
+                break;
             }
             for (stream, _) in due {
                 stream.seal();
             }
         }
-    }
-
-    /// Makes everything that is held due.
-    fn hurry(&mut self) {
-        let now = Instant::now();
-        for (_, due) in &mut self.opened {
-            *due = now;
+        // Last, so that it holds for what was sealed just now as well.
+        if hurry {
+            self.lanes.hurry();
         }
-        self.lanes.hurry();
     }
 
     fn slots(&self) -> usize {

@@ -91,3 +91,20 @@ fn a_peer_that_falls_silent_in_a_message_does_not_hold_up_others_for_long() {
     assert_eq!(other.read(ack("short").len()), ack("short"));
     sink.has(1);
 }
+
+#[test]
+fn what_is_held_does_not_wait_for_flush_while_senders_wait_for_memory() {
+    let sink = Sink::start();
+    let limit = [("Mem_Buf_Limit", "100k")];
+    let router = Router::new()
+        .service("Flush", "600")
+        .forward(&limit)
+        .logs(&sink, &[])
+        .start();
+    let mut client = router.connect();
+    for number in 0..60 {
+        client.send(&Frame::new("app").marked(number, 0, 10_000));
+    }
+    // The last of them fit into memory and may wait for company; the others had to make room.
+    sink.has(45);
+}
