@@ -1,5 +1,6 @@
 //! A record as its top-level pairs, without decoding the values.
 
+use crate::event::{Event, EventTime};
 use crate::msgpack::read::{self, Pairs, Value};
 use crate::msgpack::write;
 
@@ -24,17 +25,21 @@ pub struct Scratch {
     arena: Vec<u8>,
 }
 
-/// One record, open for looking and changing.
+/// One event, open for looking and changing.
 #[derive(Debug)]
 pub struct View<'a> {
+    tag: &'a [u8],
+    time: EventTime,
+    metadata: &'a [u8],
     record: &'a [u8],
     scratch: &'a mut Scratch,
     changed: bool,
 }
 
 impl<'a> View<'a> {
-    /// Opens a record, which must be a whole msgpack map.
-    pub fn open(record: &'a [u8], scratch: &'a mut Scratch) -> Self {
+    /// Opens an event of `tag`, whose record must be a whole msgpack map.
+    pub fn open(tag: &'a [u8], event: Event<'a>, scratch: &'a mut Scratch) -> Self {
+        let record = event.record;
         scratch.pairs.clear();
         scratch.arena.clear();
         let base = record.as_ptr() as usize;
@@ -53,10 +58,34 @@ impl<'a> View<'a> {
                 value: slice(value),
             }));
         Self {
+            tag,
+            time: event.time,
+            metadata: event.metadata,
             record,
             scratch,
             changed: false,
         }
+    }
+
+    /// The event's tag.
+    pub fn tag(&self) -> &'a [u8] {
+        self.tag
+    }
+
+    /// When the event happened.
+    pub fn time(&self) -> EventTime {
+        self.time
+    }
+
+    /// Gives the event another time.
+    pub fn set_time(&mut self, time: EventTime) {
+        self.changed |= self.time != time;
+        self.time = time;
+    }
+
+    /// The event's metadata map, or nothing.
+    pub fn metadata(&self) -> &'a [u8] {
+        self.metadata
     }
 
     /// How many pairs there are.
@@ -134,7 +163,7 @@ impl<'a> View<'a> {
         self.changed = true;
     }
 
-    /// Whether a filter changed the record, so that it has to be [written](View::write).
+    /// Whether a filter changed the event, so that its record has to be [written](View::write).
     pub fn changed(&self) -> bool {
         self.changed
     }
@@ -156,6 +185,14 @@ pub(super) mod tests {
     /// `{"a":1,"b":"x","a":2}`
     const RECORD: &[u8] = &[0x83, 0xa1, b'a', 1, 0xa1, b'b', 0xa1, b'x', 0xa1, b'a', 2];
 
+    fn event(record: &[u8]) -> Event<'_> {
+        Event {
+            time: EventTime::default(),
+            metadata: &[],
+            record,
+        }
+    }
+
     /// What a filter makes of a record written as JSON, as JSON; `None` when it drops it.
     pub(in crate::filter) fn filtered(
         filter: &dyn super::super::Filter,
@@ -164,7 +201,7 @@ pub(super) mod tests {
         let mut encoded = Vec::new();
         crate::parser::json::to_msgpack(record.as_bytes(), &mut encoded).unwrap();
         let mut scratch = Scratch::default();
-        let mut view = View::open(&encoded, &mut scratch);
+        let mut view = View::open(b"tag", event(&encoded), &mut scratch);
         if filter.apply(&mut view) == super::super::Verdict::Drop {
             return None;
         }
@@ -178,7 +215,7 @@ pub(super) mod tests {
     #[test]
     fn a_repeated_key_is_seen_as_its_last_occurrence() {
         let mut scratch = Scratch::default();
-        let view = View::open(RECORD, &mut scratch);
+        let view = View::open(b"tag", event(RECORD), &mut scratch);
         assert_eq!(view.get(b"a"), Some(&[2][..]));
         assert_eq!(view.get(b"c"), None);
         assert!(!view.changed());
@@ -187,7 +224,7 @@ pub(super) mod tests {
     #[test]
     fn pairs_are_kept_in_order_and_new_ones_go_to_the_end() {
         let mut scratch = Scratch::default();
-        let mut view = View::open(RECORD, &mut scratch);
+        let mut view = View::open(b"tag", event(RECORD), &mut scratch);
         view.retain_keys(true, |key| key != b"a");
         view.push_encoded(&[0xa1, b'n'], &[0xc3]);
         let mut out = Vec::new();

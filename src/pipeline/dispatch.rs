@@ -252,7 +252,7 @@ impl Session for TagSession {
             }
             return;
         }
-        let mut view = View::open(event.record, &mut self.scratch);
+        let mut view = View::open(&self.tag, event, &mut self.scratch);
         let chain = &self.dispatcher.stages.chain;
         for link in lane.filters.iter().filter_map(|&place| chain.get(place)) {
             if link.filter.apply(&mut view) == Verdict::Drop {
@@ -264,7 +264,7 @@ impl Session for TagSession {
             self.tally.unrouted += 1;
         } else if view.changed() {
             run.block
-                .push_with(event.time, event.metadata, |out| view.write(out));
+                .push_with(view.time(), view.metadata(), |out| view.write(out));
         } else {
             run.block.push(event);
         }
