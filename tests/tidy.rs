@@ -28,6 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "router",
             "buffer",
             "output",
+            "msgpack",
             "budget",
             "config",
             "event",
@@ -47,7 +48,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     (
         "filter",
-        &["accessor", "msgpack", "regex", "config", "event"],
+        &[
+            "accessor",
+            "msgpack",
+            "regex",
+            "config",
+            "event",
+            "telemetry",
+        ],
     ),
     ("router", &["regex", "config", "event"]),
     ("buffer", &["budget", "event"]),
@@ -67,7 +75,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// What tests may name besides: they write events as JSON to compare them, and read JSON to make them.
-const TESTS_MAY_NAME: &[&str] = &["output::json", "parser::json"];
+const TESTS_MAY_NAME: &[&str] = &["msgpack::json", "parser::json"];
 
 /// The macros at the crate's root; each writes to the log.
 const LOG_MACROS: &[&str] = &["error", "warning", "info", "debug"];
@@ -286,10 +294,10 @@ fn only_one_file_reads_the_environment_and_nothing_blocks_a_thread() {
 fn registry(file: &str, table: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(file)).unwrap();
     let start = text.find(&format!("const {table}: ")).unwrap();
-    let rows = &text[start..start + text[start..].find("\n];").unwrap()];
-    let names = rows.lines().filter_map(|row| {
-        let (name, _) = row.trim_start().strip_prefix("(\"")?.split_once('"')?;
-        Some(name.to_owned())
+    let rows = &text[start..start + text[start..].find("];").unwrap()];
+    let names = rows.split("(\"").skip(1).map(|row| {
+        let (name, _) = row.split_once('"').unwrap();
+        name.to_owned()
     });
     names.collect()
 }

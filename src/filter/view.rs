@@ -208,7 +208,7 @@ pub(super) mod tests {
         let mut out = Vec::new();
         view.write(&mut out);
         let mut json = Vec::new();
-        crate::output::json::Json::default().value(&out, &mut json);
+        crate::msgpack::json::Json::default().value(&out, &mut json);
         Some(String::from_utf8(json).unwrap())
     }
 

@@ -1,8 +1,9 @@
-//! `MessagePack` as bytes: where a value ends, what it is, and how to write one.
+//! `MessagePack` as bytes: where a value ends, what it is, how to write one, and how it looks as JSON.
 //!
 //! Records stay in this form from the socket to the request body, so nothing here builds a tree. Format:
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
+pub mod json;
 pub mod read;
 pub mod scan;
 pub mod write;

@@ -7,7 +7,6 @@
 mod aws;
 mod cloudwatch_logs;
 mod file;
-pub mod json;
 mod kinesis_firehose;
 mod null;
 mod stdout;
@@ -22,9 +21,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use self::json::Json;
 use crate::config::Settings;
 use crate::event::{DropReason, Event, Tag};
+use crate::msgpack::json::Json;
 
 /// What an output keeps in order and throttles as one, such as a log stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

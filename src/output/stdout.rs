@@ -16,11 +16,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::json::Json;
 use super::text::{self, Date};
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
 use crate::event::Tag;
+use crate::msgpack::json::Json;
 
 struct Stdout {
     format: Format,

@@ -8,8 +8,8 @@
 //! A key ends at `.`, `,`, a blank, `"` or the end; it has to be followed by one of them.
 
 use super::Item;
-use super::json::Json;
 use crate::accessor::{Accessor, AccessorError};
+use crate::msgpack::json::Json;
 use crate::msgpack::read::{self, Value};
 
 /// A template that was read.

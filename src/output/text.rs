@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 
-use super::json::{self, Json};
 use super::{Item, Limits};
 use crate::config::Settings;
 use crate::event::{Event, EventTime};
+use crate::msgpack::json::{self, Json};
 use crate::msgpack::read::{self, Pairs, Value};
 
 /// One request of an output that writes text. Large enough that a write costs little beside its bytes.

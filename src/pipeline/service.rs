@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::retry::Policy;
 use crate::config::{Config, Problems, Property, Role, Settings, load_named};
-use crate::output::json::Json;
+use crate::msgpack::json::Json;
 use crate::telemetry::log::Level;
 
 /// What `[SERVICE]` and the flags beside it say.

@@ -315,7 +315,7 @@ mod tests {
 
     fn check(format: &Format, limit: usize, text: &str, expected: &[&str], tally: Tally) {
         let (records, found) = framed(&mut Framing::new(format, limit, None), &[text.as_bytes()]);
-        let json = crate::output::json::Json {
+        let json = crate::msgpack::json::Json {
             escape_unicode: false,
         };
         let texts = records.iter().map(|record| {

@@ -8,8 +8,8 @@
 
 use crate::accessor::last_value;
 use crate::event::{DropReason, EventTime};
+use crate::msgpack::json::{Json, escape};
 use crate::msgpack::read;
-use crate::output::json::{Json, escape};
 use crate::output::{Destination, Encoded, Item, Limits, Positions};
 
 /// Of one call.

@@ -5,10 +5,10 @@ use std::io::Write as _;
 use super::template::Template;
 use crate::config::Settings;
 use crate::event::Event;
+use crate::msgpack::json::Json;
 use crate::msgpack::read::Pairs;
 use crate::msgpack::write;
 use crate::output::Item;
-use crate::output::json::Json;
 use crate::output::text;
 
 /// How records are written.

@@ -35,10 +35,10 @@ use futures_util::future::BoxFuture;
 
 use self::format::Format;
 use self::open::Files;
-use super::json::Json;
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, text};
 use crate::config::Settings;
 use crate::event::{DropReason, Tag};
+use crate::msgpack::json::Json;
 
 struct FileOutput {
     /// Ends in a slash, unless it is empty.

@@ -10,8 +10,8 @@ use std::io::Write as _;
 use super::time_key::TimeKey;
 use crate::accessor::last_value;
 use crate::event::DropReason;
+use crate::msgpack::json::{Json, escape};
 use crate::msgpack::read;
-use crate::output::json::{Json, escape};
 use crate::output::{Destination, Encoded, Item, Limits, Positions};
 
 /// Of one call.

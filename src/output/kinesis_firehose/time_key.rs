@@ -1,10 +1,10 @@
 //! `time_key`: the event's time as a last member of the record's JSON.
 
 use crate::event::{Event, EventTime};
+use crate::msgpack::json::Json;
 use crate::msgpack::read;
 use crate::msgpack::read::Pairs;
 use crate::msgpack::write;
-use crate::output::json::Json;
 
 /// The default of `time_key_format`.
 pub(super) const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";

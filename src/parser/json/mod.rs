@@ -321,8 +321,8 @@ impl Transcoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::msgpack::json::Json;
     use crate::msgpack::scan::value_len;
-    use crate::output::json::Json;
     use proptest::prelude::*;
 
     fn transcode(text: &[u8]) -> Result<Vec<u8>, JsonError> {

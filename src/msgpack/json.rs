@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
-use crate::msgpack::read::{self, Pairs, Value};
+use super::read::{self, Pairs, Value};
 
 /// How records become JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -406,8 +406,8 @@ fn trim_zeros(digits: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::write;
     use super::*;
-    use crate::msgpack::write;
 
     fn string(text: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
