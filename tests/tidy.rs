@@ -305,6 +305,7 @@ fn registry(file: &str, table: &str) -> Vec<String> {
 const REGISTRIES: &[(&str, &str)] = &[
     ("src/input/mod.rs", "INPUTS"),
     ("src/filter/mod.rs", "FILTERS"),
+    ("src/filter/mod.rs", "OPERATORS"),
     ("src/output/mod.rs", "OUTPUTS"),
 ];
 

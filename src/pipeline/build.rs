@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::deliver::Delivery;
 use super::dispatch::{ChainLink, Dispatcher, Route, Stages};
+use super::release::Releaser;
 use super::retry::Policy;
 use super::service::Service;
 use crate::budget::Budget;
@@ -27,6 +28,8 @@ pub struct Plan {
     pub service: Service,
     /// The inputs, each with what it needs.
     pub(super) inputs: Vec<PlannedInput>,
+    /// What lets go of held events, for each input; none where no filter holds any.
+    pub(super) releasers: Vec<Releaser>,
     /// The outputs' deliveries.
     pub(super) deliveries: Vec<Delivery>,
     /// The books.
@@ -157,7 +160,7 @@ impl Builder<'_> {
     fn filter(&mut self, section: &Section) -> Option<ChainLink> {
         let (mut settings, _, active) =
             Self::open(&mut self.counts, section, self.config, self.problems);
-        let Some(build) = filter::find(settings.name()) else {
+        let Some(builder) = filter::find(settings.name()) else {
             unknown(&mut settings, filter::names());
             return None;
         };
@@ -171,9 +174,9 @@ impl Builder<'_> {
                 ),
             );
         }
-        let filter = build(&mut settings);
+        let link = builder.build(&mut settings);
         settings.finish();
-        active.then_some(ChainLink { matcher, filter })
+        active.then_some(ChainLink { matcher, link })
     }
 
     fn output(&mut self, section: &Section, lonely: bool) -> Option<ReadOutput> {
@@ -308,6 +311,10 @@ fn assemble(
             workers: output.workers,
         });
     }
+    let holds = chain
+        .iter()
+        .any(|link| matches!(link.link, filter::Link::Operator(_)));
+    let mut releasers = Vec::new();
     let stages = Arc::new(Stages {
         chain,
         routes,
@@ -327,6 +334,9 @@ fn assemble(
         ledger.inputs.push(Arc::clone(&book));
         let component = format!("input:{}", read.name);
         let dispatcher = Dispatcher::new(Arc::clone(&stages), Arc::clone(&budget), book, component);
+        if holds {
+            releasers.push(Releaser::new(dispatcher.clone()));
+        }
         let context = Context {
             pause: Arc::new(Pause::new(Arc::clone(&read.name))),
             name: read.name,
@@ -344,6 +354,7 @@ fn assemble(
     Plan {
         service,
         inputs: planned,
+        releasers,
         deliveries,
         ledger,
     }
@@ -370,7 +381,7 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
             &["tag", "alias", "mem_buf_limit"]
         }
         SectionKind::Filter => {
-            filter::find(plugin)?(&mut settings);
+            filter::find(plugin)?.build(&mut settings);
             &["match", "match_regex", "alias"]
         }
         _ => {

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use crate::budget::Budget;
+use super::chain::{Operators, Runner};
+use super::release::Awaited;
+use crate::budget::{Budget, Charge};
 use crate::buffer::{Inbox, Pool, Stream};
 use crate::event::{Block, Event, Tag};
-use crate::filter::{Filter, Scratch, Verdict, View};
+use crate::filter::{Link, Scratch, Verdict, View};
 use crate::input::{Dispatch, Session};
 use crate::router::Matcher;
 use crate::telemetry::log::Limiter;
@@ -23,7 +25,7 @@ pub(super) struct ChainLink {
     /// The tags.
     pub matcher: Matcher,
     /// The filter.
-    pub filter: Box<dyn Filter>,
+    pub link: Link,
 }
 
 /// An output as seen from here.
@@ -49,6 +51,7 @@ pub(super) struct Stages {
 }
 
 /// The dispatcher of one input.
+#[derive(Clone)]
 pub(super) struct Dispatcher {
     stages: Arc<Stages>,
     budget: Arc<Budget>,
@@ -56,15 +59,37 @@ pub(super) struct Dispatcher {
     component: String,
     lanes: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
     unrouted: Arc<Limiter>,
+    awaited: Arc<Awaited>,
 }
 
 /// What becomes of the events of one tag.
-struct Lane {
+pub(super) struct Lane {
+    pub(super) tag: Tag,
     /// The places in the chain of the filters that want it.
-    filters: Vec<usize>,
+    pub(super) filters: Vec<usize>,
+    /// The operators among them; with some, the events run through the chain at the commit.
+    pub(super) operators: Option<Operators>,
     /// The places of the outputs that want it.
     routes: Vec<usize>,
     stream: Option<Arc<Stream>>,
+}
+
+impl Lane {
+    /// Whether an output wants the tag.
+    pub(super) fn is_routed(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// When an operator wants to let something go.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.operators.as_ref().and_then(Operators::due)
+    }
+
+    /// Whether nothing of the tag waits here.
+    fn is_idle(&self) -> bool {
+        self.operators.as_ref().is_none_or(Operators::is_idle)
+            && self.stream.as_ref().is_none_or(Stream::is_idle)
+    }
 }
 
 impl Dispatcher {
@@ -82,20 +107,60 @@ impl Dispatcher {
             component,
             lanes: Arc::default(),
             unrouted: Arc::default(),
+            awaited: Arc::default(),
         }
     }
 
-    fn lane(&self, tag: &[u8]) -> Arc<Lane> {
+    /// The filter at a place of the chain.
+    pub(super) fn link(&self, place: usize) -> Option<&Link> {
+        self.stages.chain.get(place).map(|link| &link.link)
+    }
+
+    /// Takes `bytes` of the budget for what an operator holds.
+    pub(super) fn charge(&self, bytes: u64) -> Charge {
+        self.budget.charge(bytes)
+    }
+
+    /// The lanes that hold something.
+    pub(super) fn awaited(&self) -> &Arc<Awaited> {
+        &self.awaited
+    }
+
+    /// Stores events that have been through the filters of their lane.
+    pub(super) fn store(&self, lane: &Lane, events: &Block) {
+        let Some(stream) = lane.stream.as_ref().filter(|_| !events.is_empty()) else {
+            return;
+        };
+        // Booked before it can be delivered, so that no book ever shows more delivered than routed.
+        for route in lane
+            .routes
+            .iter()
+            .filter_map(|&place| self.stages.routes.get(place))
+        {
+            route.ledger.route(events.count() as u64);
+        }
+        stream.append(events);
+    }
+
+    /// Enters what was counted into the books.
+    pub(super) fn book(&self, tally: Tally) {
+        self.ledger.accept(tally.accepted, tally.bytes);
+        self.ledger.filter(tally.filtered);
+        self.ledger.unroute(tally.unrouted);
+        self.ledger.join(tally.joined);
+        self.ledger.add(tally.added);
+        self.ledger.hold(tally.taken, tally.settled);
+    }
+
+    /// What becomes of the events of a tag.
+    pub(super) fn lane(&self, tag: &[u8]) -> Arc<Lane> {
         let tag = Tag::new(tag);
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(&tag) {
             return Arc::clone(lane);
         }
         if lanes.len() >= TAGS_MAX {
-            lanes.retain(|_, lane| {
-                Arc::strong_count(lane) > 1
-                    || lane.stream.as_ref().is_some_and(|stream| !stream.is_idle())
-            });
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
         }
         let lane = Arc::new(self.new_lane(&tag));
         lanes.insert(tag, Arc::clone(&lane));
@@ -139,7 +204,10 @@ impl Dispatcher {
                 self.stages.linger,
             )
         });
+        let operators = Operators::of(&self.stages.chain, &filters, tag.as_bytes());
+        // What reaches no output under its tag may reach one under another.
         if stream.is_none()
+            && operators.is_none()
             && let Some(more) = self.unrouted.admit()
         {
             crate::warning!(
@@ -148,7 +216,9 @@ impl Dispatcher {
             );
         }
         Lane {
+            tag: tag.clone(),
             filters,
+            operators,
             routes,
             stream,
         }
@@ -164,20 +234,14 @@ impl Dispatch for Dispatcher {
 
     fn session(&self) -> Box<dyn Session> {
         Box::new(TagSession {
-            dispatcher: Self {
-                stages: Arc::clone(&self.stages),
-                budget: Arc::clone(&self.budget),
-                ledger: Arc::clone(&self.ledger),
-                component: self.component.clone(),
-                lanes: Arc::clone(&self.lanes),
-                unrouted: Arc::clone(&self.unrouted),
-            },
+            dispatcher: self.clone(),
             known: HashMap::new(),
             tag: Vec::new(),
             run: None,
             finished: Vec::new(),
             spare: Vec::new(),
             scratch: Scratch::default(),
+            runner: Runner::default(),
             tally: Tally::default(),
             frame: None,
         })
@@ -188,14 +252,25 @@ impl Dispatch for Dispatcher {
 struct Run {
     lane: Arc<Lane>,
     block: Block,
+    /// Where messages begin, as a number of events; of lanes with operators.
+    chunks: Vec<usize>,
 }
 
+/// What happened to events and is not booked yet.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    accepted: u64,
-    bytes: u64,
-    filtered: u64,
-    unrouted: u64,
+pub(super) struct Tally {
+    pub(super) accepted: u64,
+    pub(super) bytes: u64,
+    pub(super) filtered: u64,
+    pub(super) unrouted: u64,
+    /// Taken by operators.
+    pub(super) taken: u64,
+    /// Let go by operators.
+    pub(super) settled: u64,
+    /// Of these, become part of another event.
+    pub(super) joined: u64,
+    /// Made by operators.
+    pub(super) added: u64,
 }
 
 /// One connection's session.
@@ -207,6 +282,7 @@ struct TagSession {
     finished: Vec<Run>,
     spare: Vec<Block>,
     scratch: Scratch,
+    runner: Runner,
     tally: Tally,
     /// What to go back to when the frame is refused. A frame has one tag, so its events lie in the current run.
     frame: Option<((usize, usize), Tally)>,
@@ -236,6 +312,7 @@ impl Session for TagSession {
         self.run = Some(Run {
             lane,
             block: self.spare.pop().unwrap_or_default(),
+            chunks: Vec::new(),
         });
     }
 
@@ -244,6 +321,10 @@ impl Session for TagSession {
         self.tally.accepted += 1;
         self.tally.bytes += event.record.len() as u64;
         let lane = &run.lane;
+        if lane.operators.is_some() {
+            run.block.push(event);
+            return;
+        }
         if lane.filters.is_empty() {
             if lane.stream.is_some() {
                 run.block.push(event);
@@ -255,7 +336,9 @@ impl Session for TagSession {
         let mut view = View::open(&self.tag, event, &mut self.scratch);
         let chain = &self.dispatcher.stages.chain;
         for link in lane.filters.iter().filter_map(|&place| chain.get(place)) {
-            if link.filter.apply(&mut view) == Verdict::Drop {
+            if let Link::Filter(filter) = &link.link
+                && filter.apply(&mut view) == Verdict::Drop
+            {
                 self.tally.filtered += 1;
                 return;
             }
@@ -272,6 +355,11 @@ impl Session for TagSession {
 
     fn open_frame(&mut self) {
         self.frame = self.run.as_ref().map(|run| (run.block.mark(), self.tally));
+        if let Some(run) = &mut self.run
+            && run.lane.operators.is_some()
+        {
+            run.chunks.push(run.block.count());
+        }
     }
 
     fn refuse_frame(&mut self) {
@@ -284,27 +372,23 @@ impl Session for TagSession {
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         self.finish_run();
         for mut run in std::mem::take(&mut self.finished) {
-            if let Some(stream) = &run.lane.stream {
-                // Booked before it can be delivered, so that no book ever shows more delivered than routed.
-                for route in run
-                    .lane
-                    .routes
-                    .iter()
-                    .filter_map(|&place| self.dispatcher.stages.routes.get(place))
-                {
-                    route.ledger.route(run.block.count() as u64);
-                }
-                stream.append(&run.block);
+            if run.lane.operators.is_some() {
+                self.runner.pass(
+                    &self.dispatcher,
+                    &run.lane,
+                    &run.block,
+                    &run.chunks,
+                    &mut self.tally,
+                );
+            } else {
+                self.dispatcher.store(&run.lane, &run.block);
             }
             run.block.clear();
             if self.spare.is_empty() && run.block.capacity() <= SPARE_MAX {
                 self.spare.push(run.block);
             }
         }
-        let tally = std::mem::take(&mut self.tally);
-        self.dispatcher.ledger.accept(tally.accepted, tally.bytes);
-        self.dispatcher.ledger.filter(tally.filtered);
-        self.dispatcher.ledger.unroute(tally.unrouted);
+        self.dispatcher.book(std::mem::take(&mut self.tally));
         Box::pin(std::future::ready(()))
     }
 }

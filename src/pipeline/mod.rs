@@ -5,10 +5,12 @@
 //! ```
 
 mod build;
+mod chain;
 mod deliver;
 mod dispatch;
 mod lanes;
 mod queue;
+mod release;
 mod retry;
 mod service;
 
@@ -61,7 +63,12 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
         };
         readers.spawn(input.input.run(context));
     }
-    drop((draining, phases));
+    let (read_end, end_of_reading) = watch::channel(false);
+    let mut releasers = JoinSet::new();
+    for releaser in plan.releasers {
+        releasers.spawn(releaser.run(end_of_reading.clone()));
+    }
+    drop((draining, phases, end_of_reading));
     signals.wait_for_the_end().await;
     let end = End {
         grace: plan.service.grace,
@@ -72,6 +79,10 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
     end.wait_for_quiet(&activity).await;
     phase.send_replace(Phase::Close);
     end.within_grace(async { while readers.join_next().await.is_some() {} })
+        .await;
+    // Nothing new comes, so what filters hold is whole, or never will be.
+    read_end.send_replace(true);
+    end.within_grace(async { while releasers.join_next().await.is_some() {} })
         .await;
     drain.send_replace(true);
     end.within_grace(async { while deliveries.join_next().await.is_some() {} })

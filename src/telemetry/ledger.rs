@@ -1,8 +1,9 @@
-//! The counters that must add up: for every route, what it was given = delivered + dropped + held.
+//! The counters that must add up: for every input, accepted + added = filtered + joined + unrouted + held by filters + stored; for
+//! every route, what it was given = delivered + dropped + held.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::registry::registry;
 use crate::event::DropReason;
@@ -16,6 +17,10 @@ pub struct InputLedger {
     bytes: Count,
     filtered: Count,
     unrouted: Count,
+    joined: Count,
+    added: Count,
+    /// What filters hold: taken less let go.
+    held: AtomicI64,
 }
 
 impl InputLedger {
@@ -30,6 +35,9 @@ impl InputLedger {
                 "sluice_dropped_records_total",
                 &[("name", name), ("reason", DropReason::Unrouted.label())],
             ),
+            joined: count("sluice_joined_records_total"),
+            added: count("sluice_added_records_total"),
+            held: AtomicI64::new(0),
         }
     }
 
@@ -42,6 +50,27 @@ impl InputLedger {
     /// Events a filter dropped, as it was told to.
     pub fn filter(&self, events: u64) {
         self.filtered.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events that a filter made part of others.
+    pub fn join(&self, events: u64) {
+        self.joined.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events that a filter made beside those that came.
+    pub fn add(&self, events: u64) {
+        self.added.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events that filters took, and those that they let go.
+    pub fn hold(&self, taken: u64, let_go: u64) {
+        let change = taken.cast_signed().wrapping_sub(let_go.cast_signed());
+        self.held.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Events that filters hold now.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed).max(0).cast_unsigned()
     }
 
     /// Events that no output wants.
@@ -121,14 +150,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Events stored and not settled, over all routes.
+    /// Events held by filters, and those stored and not settled, over all routes.
     pub fn held(&self) -> u64 {
-        self.routes.iter().map(|route| route.held()).sum()
+        let in_filters: u64 = self.inputs.iter().map(|input| input.held()).sum();
+        in_filters + self.routes.iter().map(|route| route.held()).sum::<u64>()
     }
 }
 
 impl fmt::Display for Ledger {
-    /// The closing line: `accepted 5, filtered 1, unrouted 0; cloudwatch_logs.0: delivered 4, left behind 0`.
+    /// The closing line: `accepted 5, filtered 1, unrouted 0; cloudwatch_logs.0: delivered 4, left behind 0`. What filters joined,
+    /// added and hold follows `unrouted` where there is any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |part: fn(&InputLedger) -> &Count| {
             self.inputs
@@ -145,6 +176,15 @@ impl fmt::Display for Ledger {
             f,
             "accepted {accepted}, filtered {filtered}, unrouted {unrouted}"
         )?;
+        let in_filters = self.inputs.iter().map(|input| input.held()).sum();
+        let rest = [
+            ("joined", sum(|i| &i.joined)),
+            ("added", sum(|i| &i.added)),
+            ("left behind in filters", in_filters),
+        ];
+        for (what, events) in rest.into_iter().filter(|(_, events)| *events > 0) {
+            write!(f, ", {what} {events}")?;
+        }
         for route in &self.routes {
             write!(f, "; {}: delivered {}", route.name, load(&route.delivered))?;
             for (reason, count) in DropReason::ALL.iter().zip(&route.dropped) {

@@ -1,0 +1,340 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::buffer::{BATCH_MAX, Inbox, Message, Pool};
+use crate::config::testing::configured;
+use crate::event::{Event, EventTime};
+use crate::filter::{self, HOPS_MAX, Link, MakeOperator, Operator, Origin, Outbox, Verdict, View};
+use crate::input::{Dispatch, Session};
+use crate::msgpack::json::Json;
+use crate::pipeline::dispatch::{ChainLink, Dispatcher, Route, Stages};
+use crate::pipeline::release::Releaser;
+use crate::router::Matcher;
+use crate::telemetry::{InputLedger, RouteLedger};
+
+/// Holds events until one comes whose `log` is `end`, and joins their texts in the `log` of the first; also when they have waited
+/// for [`PATIENCE`].
+#[derive(Clone, Default)]
+struct Join {
+    held: Vec<String>,
+    origin: Option<Origin>,
+    due: Option<Instant>,
+}
+
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl MakeOperator for Join {
+    fn operator(&self, _tag: &[u8]) -> Box<dyn Operator> {
+        Box::new(self.clone())
+    }
+}
+
+impl Operator for Join {
+    fn apply(&mut self, event: &mut View<'_>, outbox: &mut Outbox) -> Verdict {
+        if outbox.is_joined_here() {
+            return Verdict::Keep;
+        }
+        let text = crate::msgpack::read::text(event.get(b"log").unwrap()).unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let origin = self.origin.get_or_insert(Origin {
+            parts: 0,
+            ..outbox.origin()
+        });
+        origin.parts += 1;
+        self.due = Some(outbox.now() + PATIENCE);
+        let ends = text.ends_with("end");
+        self.held.push(text);
+        if ends {
+            self.release(outbox, true);
+        }
+        Verdict::Taken
+    }
+
+    fn release(&mut self, outbox: &mut Outbox, everything: bool) {
+        if !everything && self.due.is_some_and(|due| due > outbox.now()) {
+            return;
+        }
+        self.due = None;
+        let Some(origin) = self.origin.take() else {
+            return;
+        };
+        let text = std::mem::take(&mut self.held).join("+");
+        outbox.again(origin, EventTime::default(), &[], |out| {
+            crate::msgpack::write::map_header(out, 1);
+            crate::msgpack::write::str(out, b"log");
+            crate::msgpack::write::str(out, text.as_bytes());
+        });
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn held(&self) -> usize {
+        self.held.iter().map(String::len).sum()
+    }
+}
+
+/// Puts out two events for one.
+struct Twice;
+
+impl MakeOperator for Twice {
+    fn operator(&self, _tag: &[u8]) -> Box<dyn Operator> {
+        Box::new(Self)
+    }
+}
+
+impl Operator for Twice {
+    fn apply(&mut self, event: &mut View<'_>, outbox: &mut Outbox) -> Verdict {
+        for parts in [1, 0] {
+            let origin = Origin {
+                parts,
+                ..outbox.origin()
+            };
+            outbox.next(origin, event.time(), event.metadata(), |out| {
+                event.write(out);
+            });
+        }
+        Verdict::Taken
+    }
+}
+
+/// An input's way through a chain into one output that takes every tag.
+struct Bench {
+    dispatcher: Dispatcher,
+    inbox: Arc<Inbox>,
+    budget: Arc<Budget>,
+    ledger: Arc<InputLedger>,
+}
+
+fn matching(glob: &str) -> Matcher {
+    configured(&[("match", glob)], Matcher::read).0
+}
+
+/// A filter as its section says.
+fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
+    let (link, problems) = configured(properties, |settings| {
+        filter::find(name).unwrap().build(settings)
+    });
+    assert!(problems.is_empty(), "{problems:?}");
+    ChainLink {
+        matcher: matching(glob),
+        link,
+    }
+}
+
+fn operator(glob: &str, maker: impl MakeOperator + 'static) -> ChainLink {
+    ChainLink {
+        matcher: matching(glob),
+        link: Link::Operator(Box::new(maker)),
+    }
+}
+
+fn mark(key: &str) -> ChainLink {
+    link("record_modifier", "*", &[("record", key)])
+}
+
+impl Bench {
+    fn new(name: &str, chain: Vec<ChainLink>) -> Self {
+        let inbox = Arc::new(Inbox::default());
+        let stages = Stages {
+            chain,
+            routes: vec![Route {
+                matcher: Matcher::all(),
+                inbox: Arc::clone(&inbox),
+                ledger: Arc::new(RouteLedger::new(name)),
+            }],
+            pool: Arc::new(Pool::new(BATCH_MAX)),
+            linger: Duration::ZERO,
+        };
+        let budget = Budget::new(1 << 20);
+        let ledger = Arc::new(InputLedger::new(name));
+        let dispatcher = Dispatcher::new(
+            Arc::new(stages),
+            Arc::clone(&budget),
+            Arc::clone(&ledger),
+            name.to_owned(),
+        );
+        Self {
+            dispatcher,
+            inbox,
+            budget,
+            ledger,
+        }
+    }
+
+    async fn send(&self, tag: &str, logs: &[&str]) {
+        let mut session = self.dispatcher.session();
+        offer(session.as_mut(), tag, logs);
+        session.commit().await;
+    }
+
+    /// What the output was given since the last time: the tag and the record of each event.
+    fn stored(&self) -> Vec<String> {
+        let (mut stored, mut messages) = (Vec::new(), Vec::new());
+        self.inbox.take(&mut messages);
+        while !messages.is_empty() {
+            for message in std::mem::take(&mut messages) {
+                match message {
+                    Message::Opened(stream, _) => stream.seal(),
+                    Message::Sealed(batch) => {
+                        for event in batch.block.events_from(0) {
+                            let mut json = Vec::new();
+                            Json::default().value(event.record, &mut json);
+                            let json = String::from_utf8(json).unwrap();
+                            stored.push(format!("{} {json}", batch.tag));
+                        }
+                    }
+                    Message::Hurry => {}
+                }
+            }
+            self.inbox.take(&mut messages);
+        }
+        stored
+    }
+}
+
+fn offer(session: &mut dyn Session, tag: &str, logs: &[&str]) {
+    session.tag(tag.as_bytes());
+    for log in logs {
+        let mut record = Vec::new();
+        let json = format!("{{\"log\":\"{log}\"}}");
+        crate::parser::json::to_msgpack(json.as_bytes(), &mut record).unwrap();
+        session.offer(Event {
+            time: EventTime::default(),
+            metadata: &[],
+            record: &record,
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_is_joined_goes_through_the_whole_chain_once_more() {
+    let bench = Bench::new(
+        "chain-again",
+        vec![
+            mark("before 1"),
+            operator("*", Join::default()),
+            mark("after 1"),
+        ],
+    );
+    bench.send("t", &["a", "b"]).await;
+    assert_eq!(bench.stored(), Vec::<String>::new());
+    assert!(bench.budget.used() > 0, "what is held is paid for");
+    assert_eq!(bench.ledger.held(), 2);
+    bench.send("t", &["end", "c"]).await;
+    assert_eq!(
+        bench.stored(),
+        [r#"t {"log":"a+b+end","before":"1","after":"1"}"#]
+    );
+    assert_eq!(bench.ledger.held(), 1);
+}
+
+#[tokio::test]
+async fn each_tag_is_joined_by_itself_and_two_joiners_both_work() {
+    let bench = Bench::new(
+        "chain-two",
+        vec![
+            operator("*", Join::default()),
+            operator("*", Join::default()),
+        ],
+    );
+    bench.send("t", &["a"]).await;
+    bench.send("u", &["b", "end"]).await;
+    bench.send("t", &["end"]).await;
+    assert_eq!(
+        bench.stored(),
+        [r#"u {"log":"b+end"}"#, r#"t {"log":"a+end"}"#]
+    );
+    assert_eq!(bench.budget.used(), 0);
+}
+
+#[tokio::test]
+async fn what_is_held_goes_when_it_is_due_and_at_the_end() {
+    let bench = Bench::new(
+        "chain-release",
+        vec![operator("*", Join::default()), mark("after 1")],
+    );
+    let (end, ended) = watch::channel(false);
+    let releaser = tokio::spawn(Releaser::new(bench.dispatcher.clone()).run(ended));
+    bench.send("t", &["a"]).await;
+    bench.inbox.arrived().await;
+    assert_eq!(bench.stored(), [r#"t {"log":"a","after":"1"}"#]);
+    bench.send("t", &["b"]).await;
+    end.send_replace(true);
+    releaser.await.unwrap();
+    assert_eq!(bench.stored(), [r#"t {"log":"b","after":"1"}"#]);
+}
+
+#[tokio::test]
+async fn several_events_for_one_go_on_behind_the_filter_that_made_them() {
+    let bench = Bench::new(
+        "chain-twice",
+        vec![mark("before 1"), operator("*", Twice), mark("after 1")],
+    );
+    bench.send("t", &["a"]).await;
+    let event = r#"t {"log":"a","before":"1","after":"1"}"#;
+    assert_eq!(bench.stored(), [event, event]);
+}
+
+#[tokio::test]
+async fn another_tag_means_the_chain_and_the_outputs_of_that_tag() {
+    let bench = Bench::new(
+        "chain-retag",
+        vec![
+            mark("first 1"),
+            link("rewrite_tag", "t", &[("rule", "$log ^a new.$TAG false")]),
+            link("rewrite_tag", "t", &[("rule", "$log b copy.$TAG true")]),
+            link("grep", "new.*", &[("exclude", "log c")]),
+        ],
+    );
+    bench.send("t", &["a1", "xb", "ac", "a2", "z"]).await;
+    let mut stored = bench.stored();
+    stored.sort();
+    assert_eq!(
+        stored,
+        [
+            r#"copy.t {"log":"xb","first":"1"}"#,
+            r#"new.t {"log":"a1","first":"1"}"#,
+            r#"new.t {"log":"a2","first":"1"}"#,
+            r#"t {"log":"xb","first":"1"}"#,
+            r#"t {"log":"z","first":"1"}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rules_that_feed_each_other_end() {
+    let rule = |glob, rule| link("rewrite_tag", glob, &[("rule", rule)]);
+    let bench = Bench::new(
+        "chain-circle",
+        vec![
+            rule("*", "log . x.$TAG false"),
+            rule("x.*", "log . y.$TAG false"),
+        ],
+    );
+    bench.send("t", &["a"]).await;
+    let stored = bench.stored();
+    assert_eq!(stored.len(), 1);
+    let hops = stored[0].matches("x.").count() + stored[0].matches("y.").count();
+    assert_eq!(hops, usize::from(HOPS_MAX));
+}
+
+#[tokio::test]
+async fn a_refused_frame_has_not_touched_an_operator() {
+    let bench = Bench::new("chain-refuse", vec![operator("*", Join::default())]);
+    let mut session = bench.dispatcher.session();
+    session.tag(b"t");
+    session.open_frame();
+    offer(session.as_mut(), "t", &["a"]);
+    session.open_frame();
+    offer(session.as_mut(), "t", &["refused", "end"]);
+    session.refuse_frame();
+    session.commit().await;
+    drop(session);
+    bench.send("t", &["end"]).await;
+    assert_eq!(bench.stored(), [r#"t {"log":"a+end"}"#]);
+}
