@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "output",
             "msgpack",
             "budget",
+            "parser",
             "config",
             "event",
             "telemetry",
@@ -51,6 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "accessor",
             "msgpack",
+            "parser",
             "regex",
             "config",
             "event",
@@ -64,7 +66,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["accessor", "msgpack", "config", "event", "telemetry"],
     ),
     ("accessor", &["msgpack"]),
-    ("parser", &["msgpack"]),
+    (
+        "parser",
+        &["msgpack", "regex", "config", "event", "telemetry"],
+    ),
     ("msgpack", &[]),
     ("regex", &[]),
     ("budget", &[]),

@@ -8,7 +8,7 @@
 //!
 //! <https://docs.fluentbit.io/manual/pipeline/filters/grep>
 
-use super::{Filter, Verdict, View};
+use super::{Filter, Means, Verdict, View};
 use crate::accessor::Accessor;
 use crate::config::Settings;
 use crate::msgpack::read::{self, Value};
@@ -52,7 +52,7 @@ struct Grep {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Filter> {
+pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter> {
     let mut rules = Vec::new();
     for (key, kind) in [("regex", Kind::Keep), ("exclude", Kind::Exclude)] {
         for ((key_name, pattern), place) in settings.pairs(key) {

@@ -18,6 +18,7 @@ pub use operator::{
 pub use view::{Scratch, View};
 
 use crate::config::Settings;
+use crate::parser::Parsers;
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +37,18 @@ pub trait Filter: Send + Sync {
     fn apply(&self, record: &mut View<'_>) -> Verdict;
 }
 
+/// What a filter may use while it is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'m> {
+    /// The parsers of the configuration.
+    pub parsers: &'m Parsers,
+}
+
 /// Makes a filter from its section; mistakes go to the section's problems.
-type Build = fn(&mut Settings<'_>) -> Box<dyn Filter>;
+type Build = fn(&mut Settings<'_>, Means<'_>) -> Box<dyn Filter>;
 
 /// Makes an operator's maker from its section.
-type BuildOperator = fn(&mut Settings<'_>) -> Box<dyn MakeOperator>;
+type BuildOperator = fn(&mut Settings<'_>, Means<'_>) -> Box<dyn MakeOperator>;
 
 /// Every filter, under the `Name` that selects it. Alphabetical.
 const FILTERS: &[(&str, Build)] = &[
@@ -70,10 +78,10 @@ pub enum Builder {
 
 impl Builder {
     /// Reads the section.
-    pub fn build(self, settings: &mut Settings<'_>) -> Link {
+    pub fn build(self, settings: &mut Settings<'_>, means: Means<'_>) -> Link {
         match self {
-            Self::Filter(build) => Link::Filter(build(settings)),
-            Self::Operator(build) => Link::Operator(build(settings)),
+            Self::Filter(build) => Link::Filter(build(settings, means)),
+            Self::Operator(build) => Link::Operator(build(settings, means)),
         }
     }
 }

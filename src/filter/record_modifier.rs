@@ -10,7 +10,7 @@
 //! Order of work: keys, then `Record`, then the UUID. A record left without a key is dropped.
 //! <https://docs.fluentbit.io/manual/pipeline/filters/record-modifier>
 
-use super::{Filter, Verdict, View};
+use super::{Filter, Means, Verdict, View};
 use crate::config::Settings;
 use crate::msgpack::write;
 
@@ -53,7 +53,7 @@ struct RecordModifier {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Filter> {
+pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter> {
     let mut records = Vec::new();
     for (words, _) in settings.words("record", 2..=usize::MAX) {
         match words.as_slice() {

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::template::{Sources, Template};
-use super::{MakeOperator, Operator, Outbox, Verdict, View};
+use super::{MakeOperator, Means, Operator, Outbox, Verdict, View};
 use crate::accessor::Accessor;
 use crate::config::{Settings, value};
 use crate::msgpack::read::{self, Value};
@@ -39,7 +39,7 @@ struct Rules {
 struct RewriteTag(Arc<Rules>);
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn MakeOperator> {
+pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn MakeOperator> {
     let mut rules = Vec::new();
     let given = settings.words("rule", 4..=4);
     if given.is_empty() {

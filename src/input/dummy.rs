@@ -23,7 +23,7 @@ use super::{Context, Ingest, Input, Phase, Session, reached};
 use crate::config::Settings;
 use crate::event::{Event, EventTime, Tag};
 use crate::msgpack::read::{self, Value};
-use crate::parser::json;
+use crate::parser::{Parsers, json};
 
 /// Copies are stored after about so many bytes.
 const COMMIT: usize = 64 * 1024;
@@ -47,7 +47,7 @@ struct Dummy {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Input> {
+pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
     Box::new(read(settings))
 }
 

@@ -18,6 +18,7 @@ pub use ingest::{Activity, Dispatch, Ingest, Pause, Session};
 use crate::budget::Budget;
 use crate::config::Settings;
 use crate::event::Tag;
+use crate::parser::Parsers;
 
 /// What an input is told about the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,8 +78,8 @@ pub trait Input: Send {
     fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, ()>;
 }
 
-/// Makes an input from its section; mistakes go to the section's problems.
-type Build = fn(&mut Settings<'_>) -> Box<dyn Input>;
+/// Makes an input from its section and the parsers of the configuration; mistakes go to the section's problems.
+type Build = fn(&mut Settings<'_>, &Parsers) -> Box<dyn Input>;
 
 /// Every input, under the `Name` that selects it. Alphabetical.
 const INPUTS: &[(&str, Build)] = &[

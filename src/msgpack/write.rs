@@ -9,6 +9,59 @@ pub fn map_header(out: &mut Vec<u8>, pairs: u32) {
     }
 }
 
+/// A map at the end of a buffer, for whoever learns the number of its pairs only while writing them.
+///
+/// ```text
+/// let mut map = OpenMap::begin(out);
+/// map.count();  // and append a key and a value
+/// map.end(out);
+/// ```
+#[derive(Debug)]
+pub struct OpenMap {
+    header: usize,
+    pairs: u32,
+}
+
+impl OpenMap {
+    /// Appends a header of one byte.
+    pub fn begin(out: &mut Vec<u8>) -> Self {
+        let header = out.len();
+        map_header(out, 0);
+        Self { header, pairs: 0 }
+    }
+
+    /// Notes one more pair.
+    pub fn count(&mut self) {
+        self.pairs += 1;
+    }
+
+    /// How many pairs were noted.
+    pub fn pairs(&self) -> u32 {
+        self.pairs
+    }
+
+    /// Takes the map and all it holds away again.
+    pub fn abandon(self, out: &mut Vec<u8>) {
+        out.truncate(self.header);
+    }
+
+    /// Writes the number of pairs. From 16 on the header takes more than its byte, and the pairs move up once.
+    pub fn end(self, out: &mut Vec<u8>) {
+        if let (0..=15, Some(header)) = (self.pairs, out.get_mut(self.header)) {
+            *header = 0x80 | self.pairs as u8;
+            return;
+        }
+        let end = out.len();
+        map_header(out, self.pairs);
+        let length = out.len() - end;
+        if let Some(tail) = out.get_mut(self.header..) {
+            tail.rotate_right(length);
+        }
+        // The byte that kept the place stands behind the header now.
+        out.remove(self.header + length);
+    }
+}
+
 /// Appends an array header for `items` values.
 pub fn array_header(out: &mut Vec<u8>, items: u32) {
     match items {
@@ -89,6 +142,23 @@ fn sized(out: &mut Vec<u8>, marker: u8, bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::msgpack::read::{Value, value};
+
+    #[test]
+    fn a_map_is_counted_while_it_is_written() {
+        for pairs in [0_u32, 1, 15, 16, 17, 70_000] {
+            let mut out = vec![0xc0];
+            let mut map = OpenMap::begin(&mut out);
+            for _ in 0..pairs {
+                map.count();
+                out.extend_from_slice(&[0xa1, b'k', 7]);
+            }
+            map.end(&mut out);
+            let mut expected = vec![0xc0];
+            map_header(&mut expected, pairs);
+            expected.extend([0xa1, b'k', 7].repeat(pairs as usize));
+            assert!(out == expected, "{pairs}");
+        }
+    }
 
     proptest::proptest! {
         #[test]

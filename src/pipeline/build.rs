@@ -16,9 +16,10 @@ use crate::config::{
     Config, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
 use crate::event::Tag;
-use crate::filter;
+use crate::filter::{self, Means};
 use crate::input::{self, Activity, Context, Input, Pause, Phase};
 use crate::output;
+use crate::parser::Parsers;
 use crate::router::Matcher;
 use crate::telemetry::{InputLedger, Ledger, RouteLedger};
 
@@ -45,9 +46,15 @@ pub(super) struct PlannedInput {
 /// Makes a plan from a configuration and the sections of the command line; mistakes go to `problems`, and only without errors
 /// there the plan is worth running.
 pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut Problems) -> Plan {
+    let parsers = Parsers::read(
+        config.sections.iter().chain(&service.parsers),
+        &config.variables,
+        problems,
+    );
     let mut builder = Builder {
         config,
         service: &service,
+        parsers: &parsers,
         problems,
         counts: HashMap::new(),
     };
@@ -91,6 +98,7 @@ struct ReadOutput {
 struct Builder<'a> {
     config: &'a Config,
     service: &'a Service,
+    parsers: &'a Parsers,
     problems: &'a mut Problems,
     /// How many instances of each kind there are.
     counts: HashMap<&'static str, usize>,
@@ -147,7 +155,7 @@ impl Builder<'_> {
             settings.error("tls", "TLS on inputs is not supported yet; end it in front of Sluice, or listen on 127.0.0.1");
         }
         settings.accept(&["tls.*"]);
-        let input = build(&mut settings);
+        let input = build(&mut settings, self.parsers);
         settings.finish();
         active.then(|| ReadInput {
             name: name.into(),
@@ -174,7 +182,10 @@ impl Builder<'_> {
                 ),
             );
         }
-        let link = builder.build(&mut settings);
+        let means = Means {
+            parsers: self.parsers,
+        };
+        let link = builder.build(&mut settings, means);
         settings.finish();
         active.then_some(ChainLink { matcher, link })
     }
@@ -377,11 +388,12 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
     let mut settings = Settings::new(&section, &variables, &mut problems);
     let common: &[&str] = match kind {
         SectionKind::Input => {
-            input::find(plugin)?(&mut settings);
+            input::find(plugin)?(&mut settings, &Parsers::default());
             &["tag", "alias", "mem_buf_limit"]
         }
         SectionKind::Filter => {
-            filter::find(plugin)?.build(&mut settings);
+            let parsers = Parsers::default();
+            filter::find(plugin)?.build(&mut settings, Means { parsers: &parsers });
             &["match", "match_regex", "alias"]
         }
         _ => {

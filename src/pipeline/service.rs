@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::retry::Policy;
-use crate::config::{Config, Problems, Property, Role, Settings, load_named};
+use crate::config::{Config, Problems, Property, Role, Section, Settings, load_named};
 use crate::msgpack::json::Json;
 use crate::telemetry::log::Level;
 
@@ -24,6 +24,8 @@ pub struct Service {
     pub retry: Policy,
     /// `storage.path`.
     pub storage_path: Option<String>,
+    /// The sections of every `Parsers_File`.
+    pub parsers: Vec<Section>,
 }
 
 /// Keys of Fluent Bit that a configuration may hold and that mean nothing here, or not yet.
@@ -90,7 +92,7 @@ impl Service {
                 "every wait is at most the cap",
             );
         }
-        let service = Self {
+        let mut service = Self {
             flush: flush.and_then(seconds).unwrap_or(Duration::from_secs(1)),
             grace: u64::try_from(grace).ok().map(Duration::from_secs),
             log_level: log_level(&mut settings, &config.variables, verbose),
@@ -101,13 +103,14 @@ impl Service {
             retry: Policy::default()
                 .with_scheduler(base.map(Duration::from_secs), cap.map(Duration::from_secs)),
             storage_path: settings.text("storage.path"),
+            parsers: Vec::new(),
         };
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
         for property in parsers_files {
-            // No filter of this version uses a parser; a file that is missing or broken is found out all the same.
             let name = config.variables.expand(&property.value).text;
-            load_named(&name, &property, &config.directory, Role::Parsers, problems);
+            let sections = load_named(&name, &property, &config.directory, Role::Parsers, problems);
+            service.parsers.extend(sections);
         }
         service
     }

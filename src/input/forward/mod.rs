@@ -27,6 +27,7 @@ use self::connection::{Connection, End, Limits, Retag};
 use super::listen::{Address, Listener};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
+use crate::parser::Parsers;
 use crate::telemetry::log::Limiter;
 
 const BUFFER_MAX_SIZE: u64 = 6_144_000;
@@ -39,7 +40,7 @@ struct Forward {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Input> {
+pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
     let address = address(settings);
     let limit = settings
         .size("buffer_max_size")

@@ -31,6 +31,7 @@ use self::framing::{Format, Framing};
 use super::listen::{Address, Listener};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
+use crate::parser::Parsers;
 
 const PORT: u16 = 5170;
 const KILOBYTE: u64 = 1024;
@@ -45,7 +46,7 @@ struct Tcp {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>) -> Box<dyn Input> {
+pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
     Box::new(read(settings))
 }
 

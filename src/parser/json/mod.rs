@@ -37,18 +37,7 @@ pub enum JsonError {
 /// # Errors
 /// Why there is no value; `out` is then as it was.
 pub fn to_msgpack(text: &[u8], out: &mut Vec<u8>) -> Result<usize, JsonError> {
-    let before = out.len();
-    let mut transcoder = Transcoder {
-        out: std::mem::take(out),
-        ..Transcoder::default()
-    };
-    let outcome = transcoder.run(text);
-    *out = transcoder.out;
-    let length = outcome.and_then(|length| length.ok_or(JsonError::Incomplete));
-    if length.is_err() {
-        out.truncate(before);
-    }
-    length
+    Transcoder::default().append(text, false, out)
 }
 
 /// A translation of one value that can be taken up again when more text has come.
@@ -66,6 +55,8 @@ pub struct Transcoder {
     open: Vec<Level>,
     out: Vec<u8>,
     scratch: Vec<u8>,
+    /// Whether control characters in a string make it no JSON, as the RFC says.
+    strict: bool,
 }
 
 /// What may come next, blanks aside.
@@ -121,6 +112,30 @@ impl Transcoder {
     /// The value, once [`Transcoder::run`] has found its end.
     pub fn value(&self) -> &[u8] {
         &self.out
+    }
+
+    /// As [`to_msgpack`], in the room of this transcoder and by the letter of the RFC: no control character may stand in a
+    /// string.
+    ///
+    /// # Errors
+    /// Why there is no value; `out` is then as it was.
+    pub fn append_strictly(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<usize, JsonError> {
+        self.append(text, true, out)
+    }
+
+    fn append(&mut self, text: &[u8], strict: bool, out: &mut Vec<u8>) -> Result<usize, JsonError> {
+        let before = out.len();
+        self.reset();
+        self.strict = strict;
+        std::mem::swap(&mut self.out, out);
+        let outcome = self.run(text);
+        std::mem::swap(&mut self.out, out);
+        self.strict = false;
+        let length = outcome.and_then(|length| length.ok_or(JsonError::Incomplete));
+        if length.is_err() {
+            out.truncate(before);
+        }
+        length
     }
 
     /// Makes it ready for another value; its room is kept.
@@ -238,6 +253,9 @@ impl Transcoder {
             return Ok(None);
         };
         let content = text.get(self.position + 1..end).unwrap_or_default();
+        if self.strict && content.iter().any(|byte| *byte < 0x20) {
+            return Err(JsonError::Unexpected(self.position));
+        }
         if self.escaped {
             self.scratch.clear();
             token::unescape(content, &mut self.scratch)

@@ -7,9 +7,12 @@ use crate::budget::Budget;
 use crate::buffer::{BATCH_MAX, Inbox, Message, Pool};
 use crate::config::testing::configured;
 use crate::event::{Event, EventTime};
-use crate::filter::{self, HOPS_MAX, Link, MakeOperator, Operator, Origin, Outbox, Verdict, View};
+use crate::filter::{
+    self, HOPS_MAX, Link, MakeOperator, Means, Operator, Origin, Outbox, Verdict, View,
+};
 use crate::input::{Dispatch, Session};
 use crate::msgpack::json::Json;
+use crate::parser::Parsers;
 use crate::pipeline::dispatch::{ChainLink, Dispatcher, Route, Stages};
 use crate::pipeline::release::Releaser;
 use crate::router::Matcher;
@@ -117,7 +120,10 @@ fn matching(glob: &str) -> Matcher {
 /// A filter as its section says.
 fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
     let (link, problems) = configured(properties, |settings| {
-        filter::find(name).unwrap().build(settings)
+        let parsers = &Parsers::default();
+        filter::find(name)
+            .unwrap()
+            .build(settings, Means { parsers })
     });
     assert!(problems.is_empty(), "{problems:?}");
     ChainLink {
