@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{Place, Problems, Property, Section, SectionKind, Variables};
-use crate::msgpack::scan::value_len;
 use crate::msgpack::json::Json;
+use crate::msgpack::scan::value_len;
 use proptest::prelude::*;
 
 fn section(properties: &[(&str, &str)]) -> Section {

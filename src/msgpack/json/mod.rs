@@ -5,9 +5,12 @@
 //! Where Fluent Bit writes what is no JSON, this writes: NaN and infinities as `null`, keys that are no strings in
 //! quotes, an ext as a string of `\xNN`, a bad byte as U+FFFD.
 
+mod escape;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
+use self::escape::printable;
 use super::read::{self, Pairs, Value};
 
 /// How records become JSON.
@@ -66,8 +69,9 @@ impl Json {
 pub fn escape(mut text: &[u8], out: &mut Vec<u8>) -> usize {
     let mut length = text.len();
     loop {
-        let (plain, rest) = text.split_at(plain_prefix(text));
-        out.extend_from_slice(plain);
+        let rest = text
+            .get(printable::<false>(text, out)..)
+            .unwrap_or_default();
         match rest.first() {
             None => return length,
             Some(&byte) if byte < 0x80 => {
@@ -95,57 +99,9 @@ fn ascii_position(text: &[u8]) -> usize {
     text.iter().position(u8::is_ascii).unwrap_or(text.len())
 }
 
-/// How many bytes at the start are ASCII that needs no escape.
-#[inline]
-fn plain_prefix(text: &[u8]) -> usize {
-    // Without branches, so that a block compiles to a few vector instructions.
-    let special = |byte: u8| {
-        u8::from(byte < 0x20)
-            | u8::from(byte == b'"')
-            | u8::from(byte == b'\\')
-            | u8::from(byte >= 0x7f)
-    };
-    let mut clean = 0;
-    for block in text.as_chunks::<32>().0 {
-        if block.iter().fold(0, |found, &byte| found | special(byte)) != 0 {
-            break;
-        }
-        clean += block.len();
-    }
-    let rest = text.get(clean..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for word in words {
-        let found = special_bytes(u64::from_le_bytes(*word));
-        if found != 0 {
-            return clean + found.trailing_zeros() as usize / 8;
-        }
-        clean += word.len();
-    }
-    clean + tail.iter().take_while(|&&byte| special(byte) == 0).count()
-}
-
-/// Marks, in the top bit of each byte, those of eight that need an escape or are not ASCII. Exact up to the first one, which
-/// is all that counts.
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & TOPS;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | equal(b'"') | equal(b'\\') | equal(0x7f) | (word & TOPS)
-}
-
-/// Writes an ASCII byte that needs an escape, at one level or inside another string; gives by how much the inner level
-/// made it longer.
+/// Writes a control character, at one level or inside another string; gives by how much the inner level made it longer.
 fn control<const NESTED: bool>(byte: u8, out: &mut Vec<u8>) -> usize {
     let letter = match byte {
-        b'"' | b'\\' => {
-            if NESTED {
-                out.extend_from_slice(&[b'\\', b'\\', b'\\', byte]);
-                return 2;
-            }
-            byte
-        }
         0x08 => b'b',
         0x09 => b't',
         0x0a => b'n',
@@ -222,8 +178,13 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
 
     fn text(&mut self, mut text: &[u8]) {
         loop {
-            let (plain, rest) = text.split_at(plain_prefix(text));
-            self.out.extend_from_slice(plain);
+            let before = self.out.len();
+            let done = printable::<NESTED>(text, self.out);
+            if NESTED {
+                // Of the three backslashes in front of a quote, one belongs to the inner text.
+                self.grown += (self.out.len() - before - done) / 3 * 2;
+            }
+            let rest = text.get(done..).unwrap_or_default();
             match rest.first() {
                 None => return,
                 Some(&byte) if byte < 0x80 => {
