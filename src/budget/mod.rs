@@ -40,7 +40,7 @@ pub struct Budget {
     /// hold a part of a frame could fill the budget and wait for each other for ever, and so could one with a frame that
     /// is longer than the budget.
     overdraft: Mutex<Overdraft>,
-    /// Somebody found no room, and not enough has been given back since.
+    /// See [`Budget::is_short`].
     full: AtomicBool,
     outer: Option<Arc<Budget>>,
     freed: Notify,
@@ -86,6 +86,12 @@ impl Budget {
     /// Bytes held by permits and charges.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody found no room, and not enough has been given back since.
+    pub fn is_short(&self) -> bool {
+        self.levels()
+            .any(|budget| budget.full.load(Ordering::Acquire))
     }
 
     /// A reader of its own, told apart from all others.

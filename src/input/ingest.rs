@@ -17,7 +17,7 @@ pub trait Dispatch: Send + Sync {
     /// A session for one connection of one input.
     fn session(&self) -> Box<dyn Session>;
 
-    /// Says that readers wait for memory.
+    /// Says that readers wait for memory: what is held should be delivered before it is due.
     fn hurry(&self);
 }
 
@@ -82,11 +82,10 @@ impl Pause {
     }
 
     fn enter(self: &Arc<Self>, budget: &Budget, dispatch: &dyn Dispatch) -> Waiting {
-        let first = self.waiting.fetch_add(1, Ordering::AcqRel) == 0;
-        if first {
-            dispatch.hurry();
-        }
-        if first && let Some(more) = self.limiter.admit() {
+        dispatch.hurry();
+        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0
+            && let Some(more) = self.limiter.admit()
+        {
             let (used, limit) = (budget.used(), budget.limit());
             self.said.store(true, Ordering::Release);
             crate::warning!(

@@ -68,6 +68,8 @@ pub(super) struct Deliver {
     /// The buffers of bodies that have been sent, for those to come.
     spare: Vec<Vec<u8>>,
     draining: bool,
+    /// Readers wait for memory.
+    hurry: bool,
     failing: bool,
     limiter: Limiter,
 }
@@ -83,6 +85,7 @@ impl Deliver {
             ratio: 1.0,
             spare: Vec::new(),
             draining: false,
+            hurry: false,
             failing: false,
             limiter: Limiter::default(),
         }
@@ -114,8 +117,7 @@ impl Deliver {
     /// Takes batches in, and has those sealed that are due, or all of them while readers wait for memory.
     fn receive(&mut self) {
         let mut messages = Vec::new();
-        let mut hurry = false;
-        loop {
+        let hurry = loop {
             self.delivery.inbox.take(&mut messages);
             for message in messages.drain(..) {
                 match message {
@@ -123,24 +125,27 @@ impl Deliver {
                     Message::Sealed(batch) => {
                         self.lanes.place(batch, self.delivery.output.as_ref());
                     }
-                    Message::Hurry => hurry = true,
+                    Message::Hurry => self.hurry = true,
                 }
             }
             let now = Instant::now();
+            // A request under way will give memory back; only when there is none are shorter ones worth their price.
+            let hurry = self.hurry && self.in_flight.is_empty();
             let all = self.draining || hurry;
             let due: Vec<_> = self
                 .opened
                 .extract_if(.., |(_, due)| all || *due <= now)
                 .collect();
             if due.is_empty() {
-                break;
+                break hurry;
             }
             for (stream, _) in due {
                 stream.seal();
             }
-        }
+        };
         // Last, so that it holds for what was sealed just now as well.
         if hurry {
+            self.hurry = false;
             self.lanes.hurry();
         }
     }

@@ -131,15 +131,21 @@ impl Dispatcher {
         let Some(stream) = lane.stream.as_ref().filter(|_| !events.is_empty()) else {
             return;
         };
+        let routes = || {
+            let places = lane.routes.iter();
+            places.filter_map(|&place| self.stages.routes.get(place))
+        };
         // Booked before it can be delivered, so that no book ever shows more delivered than routed.
-        for route in lane
-            .routes
-            .iter()
-            .filter_map(|&place| self.stages.routes.get(place))
-        {
+        for route in routes() {
             route.ledger.route(events.count() as u64);
         }
         stream.append(events);
+        if self.budget.is_short() {
+            // Whoever waits for memory asked for haste before these events were there.
+            for route in routes() {
+                route.inbox.hurry();
+            }
+        }
     }
 
     /// Enters what was counted into the books.

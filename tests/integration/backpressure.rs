@@ -108,3 +108,19 @@ fn what_is_held_does_not_wait_for_flush_while_senders_wait_for_memory() {
     // The last of them fit into memory and may wait for company; the others had to make room.
     sink.has(45);
 }
+
+#[test]
+fn waiting_senders_are_not_held_until_the_next_flush() {
+    let sink = Sink::start();
+    let limit = [("Mem_Buf_Limit", "1M")];
+    // At one buffer a flush this would take minutes; the test's patience ends long before.
+    let router = Router::new()
+        .service("Flush", "5")
+        .forward(&limit)
+        .logs(&sink, &[])
+        .start();
+    let load = ["--records", RECORDS, "--connections", "4"];
+    let accepted = Load::start(router.forward(), &load).accepted();
+    assert_eq!(accepted.iter().sum::<u64>(), 40_000);
+    sink.has(40_000);
+}
