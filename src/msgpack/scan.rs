@@ -25,88 +25,111 @@ pub struct Head {
     pub children: u64,
 }
 
+/// What a marker says about the bytes behind it.
+#[derive(Clone, Copy)]
+struct Marker {
+    /// Bytes of the marker and of the payload that it alone determines; 0 for the reserved one.
+    fixed: u8,
+    /// Bytes of the big-endian length behind the marker.
+    width: u8,
+    /// Values inside that the marker alone determines.
+    children: u8,
+    /// Values inside for each one the length counts; 0 where it counts bytes.
+    each: u8,
+    /// Whether it opens an array or a map.
+    opens: bool,
+}
+
+static MARKERS: [Marker; 256] = markers();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
+const fn markers() -> [Marker; 256] {
+    let scalar = Marker {
+        fixed: 1,
+        width: 0,
+        children: 0,
+        each: 0,
+        opens: false,
+    };
+    let mut markers = [scalar; 256];
+    let mut byte = 0;
+    while byte < markers.len() {
+        let marker = &mut markers[byte];
+        let low = byte as u8 & 0x0f;
+        match byte {
+            0x80..=0x8f => (marker.children, marker.opens) = (low * 2, true),
+            0x90..=0x9f => (marker.children, marker.opens) = (low, true),
+            0xa0..=0xbf => marker.fixed = 1 + (byte as u8 & 0x1f),
+            0xc1 => marker.fixed = 0,
+            0xc4 | 0xd9 => marker.width = 1,
+            0xc5 | 0xda => marker.width = 2,
+            0xc6 | 0xdb => marker.width = 4,
+            // An ext has its type in front of the payload.
+            0xc7 => (marker.fixed, marker.width) = (2, 1),
+            0xc8 => (marker.fixed, marker.width) = (2, 2),
+            0xc9 => (marker.fixed, marker.width) = (2, 4),
+            0xcc | 0xd0 => marker.fixed = 2,
+            0xcd | 0xd1 | 0xd4 => marker.fixed = 3,
+            0xca | 0xce | 0xd2 => marker.fixed = 5,
+            0xcb | 0xcf | 0xd3 => marker.fixed = 9,
+            0xd5 => marker.fixed = 4,
+            0xd6 => marker.fixed = 6,
+            0xd7 => marker.fixed = 10,
+            0xd8 => marker.fixed = 18,
+            0xdc => (marker.width, marker.each, marker.opens) = (2, 1, true),
+            0xdd => (marker.width, marker.each, marker.opens) = (4, 1, true),
+            0xde => (marker.width, marker.each, marker.opens) = (2, 2, true),
+            0xdf => (marker.width, marker.each, marker.opens) = (4, 2, true),
+            _ => {}
+        }
+        byte += 1;
+    }
+    markers
+}
+
+impl Marker {
+    /// The length behind the marker at the start of `bytes`; `None` when it is cut.
+    #[inline]
+    fn length(self, bytes: &[u8]) -> Option<u64> {
+        let length = bytes.get(1..)?;
+        Some(match self.width {
+            0 => 0,
+            1 => u64::from(*length.first()?),
+            2 => u64::from(u16::from_be_bytes(*length.first_chunk()?)),
+            _ => u64::from(u32::from_be_bytes(*length.first_chunk()?)),
+        })
+    }
+}
+
 /// Reads the head of the value at the start of `bytes`; `None` when it is cut.
 ///
 /// # Errors
 /// [`ScanError::Reserved`] on `c1`.
 #[inline]
 pub fn head(bytes: &[u8]) -> Result<Option<Head>, ScanError> {
-    let Some(&marker) = bytes.first() else {
+    let Some(marker) = marker(bytes) else {
         return Ok(None);
     };
-    let scalar = |payload| {
-        Ok(Some(Head {
-            header: 1,
-            payload,
-            children: 0,
-        }))
-    };
-    match marker {
-        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => scalar(0),
-        0xa0..=0xbf => scalar(usize::from(marker & 0x1f)),
-        0x90..=0x9f => Ok(Some(Head {
-            header: 1,
-            payload: 0,
-            children: u64::from(marker & 0x0f),
-        })),
-        0x80..=0x8f => Ok(Some(Head {
-            header: 1,
-            payload: 0,
-            children: u64::from(marker & 0x0f) * 2,
-        })),
-        0xcc | 0xd0 => scalar(1),
-        0xcd | 0xd1 | 0xd4 => scalar(2),
-        0xca | 0xce | 0xd2 => scalar(4),
-        0xcb | 0xcf | 0xd3 => scalar(8),
-        0xd5 => scalar(3),
-        0xd6 => scalar(5),
-        0xd7 => scalar(9),
-        0xd8 => scalar(17),
-        0xc4 | 0xd9 => Ok(sized(bytes, 1, 0)),
-        0xc5 | 0xda => Ok(sized(bytes, 2, 0)),
-        0xc6 | 0xdb => Ok(sized(bytes, 4, 0)),
-        0xc7 => Ok(sized(bytes, 1, 1)),
-        0xc8 => Ok(sized(bytes, 2, 1)),
-        0xc9 => Ok(sized(bytes, 4, 1)),
-        0xdc => Ok(counted(bytes, 2, 1)),
-        0xdd => Ok(counted(bytes, 4, 1)),
-        0xde => Ok(counted(bytes, 2, 2)),
-        0xdf => Ok(counted(bytes, 4, 2)),
-        0xc1 => Err(ScanError::Reserved),
+    if marker.fixed == 0 {
+        return Err(ScanError::Reserved);
     }
+    let Some(length) = marker.length(bytes) else {
+        return Ok(None);
+    };
+    let counted = if marker.opens { 0 } else { length as usize };
+    Ok(Some(Head {
+        header: 1 + usize::from(marker.width),
+        payload: usize::from(marker.fixed) - 1 + counted,
+        children: u64::from(marker.children) + length * u64::from(marker.each),
+    }))
 }
 
-/// A big-endian length of `width` bytes behind the marker.
 #[inline]
-fn length(bytes: &[u8], width: usize) -> Option<u64> {
-    let digits = bytes.get(1..=width)?;
-    Some(
-        digits
-            .iter()
-            .fold(0, |length, &digit| (length << 8) | u64::from(digit)),
-    )
-}
-
-/// A str, bin or ext; an ext has its type byte (`extra`) in front of the payload.
-#[inline]
-fn sized(bytes: &[u8], width: usize, extra: usize) -> Option<Head> {
-    let payload = length(bytes, width)? as usize + extra;
-    Some(Head {
-        header: 1 + width,
-        payload,
-        children: 0,
-    })
-}
-
-/// An array (`each` 1) or a map (`each` 2).
-#[inline]
-fn counted(bytes: &[u8], width: usize, each: u64) -> Option<Head> {
-    let children = length(bytes, width)? * each;
-    Some(Head {
-        header: 1 + width,
-        payload: 0,
-        children,
-    })
+fn marker(bytes: &[u8]) -> Option<Marker> {
+    MARKERS.get(usize::from(*bytes.first()?)).copied()
 }
 
 /// A search for the end of one value that can be taken up again when more bytes have come.
@@ -146,6 +169,16 @@ impl Scanner {
     /// # Errors
     /// What makes the value impossible, see [`ScanError`].
     pub fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ScanError> {
+        // Nearly always the whole value is there, and then nothing need be remembered.
+        if self.position == 0
+            && let Some(end) = flat_len(bytes)
+        {
+            return Ok(Some(end));
+        }
+        self.resume(bytes)
+    }
+
+    fn resume(&mut self, bytes: &[u8]) -> Result<Option<usize>, ScanError> {
         loop {
             while let Some(0) = self.open.get(self.depth.wrapping_sub(1)) {
                 self.depth -= 1;
@@ -178,34 +211,40 @@ impl Scanner {
 /// What makes the value impossible, see [`ScanError`].
 #[inline]
 pub fn value_len(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
-    match head(bytes)? {
-        None => Ok(None),
-        Some(Head {
-            header,
-            payload,
-            children: 0,
-        }) => Ok((header + payload <= bytes.len()).then_some(header + payload)),
-        Some(_) => nested_len(bytes),
+    match flat_len(bytes) {
+        Some(end) => Ok(Some(end)),
+        None => Scanner::default().resume(bytes),
     }
 }
 
-/// As [`value_len`], for arrays and maps: one level is walked here, deeper ones by a [`Scanner`].
-fn nested_len(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
-    let Some(outer) = head(bytes)? else {
-        return Ok(None);
-    };
-    let mut position = outer.header;
-    for _ in 0..outer.children {
-        let Some(rest) = bytes.get(position..) else {
-            return Ok(None);
-        };
-        match head(rest)? {
-            None => return Ok(None),
-            Some(child) if child.children == 0 => position += child.header + child.payload,
-            Some(_) => return Scanner::default().end(bytes),
+/// The length of the value at the start of `bytes`, found without a count for each level; `None` where that is not enough: the
+/// value is cut, impossible, or has so many arrays and maps that they might lie inside each other beyond [`MAX_DEPTH`].
+#[inline]
+fn flat_len(bytes: &[u8]) -> Option<usize> {
+    let (mut position, mut values, mut opened) = (0_usize, 1_u64, 0);
+    while values > 0 {
+        let rest = bytes.get(position..)?;
+        let marker = marker(rest)?;
+        position += usize::from(marker.fixed);
+        values += u64::from(marker.children);
+        values -= 1;
+        if marker.width > 0 {
+            let length = marker.length(rest)?;
+            position += usize::from(marker.width);
+            if marker.opens {
+                values += length * u64::from(marker.each);
+            } else {
+                position += length as usize;
+            }
+        } else if marker.fixed == 0 {
+            return None;
+        }
+        opened += usize::from(marker.opens);
+        if opened > MAX_DEPTH {
+            return None;
         }
     }
-    Ok((position <= bytes.len()).then_some(position))
+    (position <= bytes.len()).then_some(position)
 }
 
 #[cfg(test)]
