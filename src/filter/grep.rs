@@ -29,10 +29,7 @@ struct Rule {
 impl Rule {
     /// Whether the rule's value is a string in which the pattern is found.
     fn matches(&self, record: &View<'_>) -> bool {
-        let value = record
-            .get(self.key.key())
-            .and_then(|value| self.key.descend(value));
-        match value.map(read::value) {
+        match record.find(&self.key).map(read::value) {
             Some(Ok((_, Value::Str(text)))) => self.pattern.is_match(text),
             _ => false,
         }
@@ -130,7 +127,7 @@ impl Filter for Grep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::filtered;
+    use super::super::testing::filtered;
     use super::*;
 
     fn grep(operator: Operator, rules: &[(Kind, &str)]) -> Grep {

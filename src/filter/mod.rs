@@ -5,17 +5,34 @@
 //! only if one of them changed it. Filters that do more than look at one event are [`Operator`]s (`operator.rs`); they have a
 //! table of their own.
 
+mod checklist;
+mod content_modifier;
+mod expect;
 mod grep;
+mod halt;
+mod modify;
+mod nest;
 mod operator;
+mod parser;
+mod pattern;
 mod record_modifier;
 mod rewrite_tag;
+mod stdout;
+mod sysinfo;
 mod template;
+#[cfg(test)]
+mod testing;
+mod throttle;
+mod type_converter;
 mod view;
 
+pub use halt::Halt;
 pub use operator::{
     Counts, Emitted, HOPS_MAX, MakeOperator, Operator, Origin, Outbox, Passage, Way,
 };
-pub use view::{Scratch, View};
+pub use view::{End, Parsing, Scratch, View};
+
+use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
 use crate::parser::Parsers;
@@ -42,6 +59,22 @@ pub trait Filter: Send + Sync {
 pub struct Means<'m> {
     /// The parsers of the configuration.
     pub parsers: &'m Parsers,
+    /// Where relative names of files start that the working folder lacks.
+    pub directory: &'m Path,
+    /// Ends the process.
+    pub halt: &'m Halt,
+}
+
+impl Means<'_> {
+    /// The file that a setting names: as it stands if there is such a file, else from the configuration's folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        let as_written = PathBuf::from(name);
+        if as_written.exists() {
+            as_written
+        } else {
+            self.directory.join(name)
+        }
+    }
 }
 
 /// Makes a filter from its section; mistakes go to the section's problems.
@@ -52,9 +85,21 @@ type BuildOperator = fn(&mut Settings<'_>, Means<'_>) -> Box<dyn MakeOperator>;
 
 /// Every filter, under the `Name` that selects it. Alphabetical.
 const FILTERS: &[(&str, Build)] = &[
+    ("checklist", checklist::build),
+    ("expect", expect::build),
     ("grep", grep::build),
+    ("modify", modify::build),
+    ("nest", nest::build),
+    ("parser", parser::build),
     ("record_modifier", record_modifier::build),
+    ("stdout", stdout::build),
+    ("sysinfo", sysinfo::build),
+    ("throttle", throttle::build),
+    ("type_converter", type_converter::build),
 ];
+
+/// What only a list of processors may name, beside the filters. Alphabetical.
+const PROCESSORS: &[(&str, Build)] = &[("content_modifier", content_modifier::build)];
 
 /// Every filter that is an operator, likewise.
 const OPERATORS: &[(&str, BuildOperator)] = &[("rewrite_tag", rewrite_tag::build)];
@@ -98,6 +143,20 @@ pub fn find(name: &str) -> Option<Builder> {
         .chain(operators)
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, builder)| builder)
+}
+
+/// How to build the processor of logs called `name`; every filter is one.
+pub fn find_processor(name: &str) -> Option<Builder> {
+    PROCESSORS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, build)| Builder::Filter(*build))
+        .or_else(|| find(name))
+}
+
+/// The names of what [`find_processor`] knows and [`find`] does not.
+pub fn processor_names() -> impl Iterator<Item = &'static str> {
+    PROCESSORS.iter().map(|(name, _)| *name)
 }
 
 /// The names of all filters.

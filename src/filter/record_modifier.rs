@@ -10,34 +10,9 @@
 //! Order of work: keys, then `Record`, then the UUID. A record left without a key is dropped.
 //! <https://docs.fluentbit.io/manual/pipeline/filters/record-modifier>
 
+use super::pattern::{KeyPattern, encoded};
 use super::{Filter, Means, Verdict, View};
 use crate::config::Settings;
-use crate::msgpack::write;
-
-/// The name of a key, or the start of one.
-struct KeyPattern {
-    text: Box<[u8]>,
-    prefix: bool,
-}
-
-impl KeyPattern {
-    fn new(text: &str) -> Self {
-        let stem = text.strip_suffix('*');
-        Self {
-            text: stem.unwrap_or(text).as_bytes().into(),
-            prefix: stem.is_some(),
-        }
-    }
-
-    fn matches(&self, key: &[u8]) -> bool {
-        let key = if self.prefix {
-            key.get(..self.text.len()).unwrap_or_default()
-        } else {
-            key
-        };
-        key.eq_ignore_ascii_case(&self.text)
-    }
-}
 
 enum Keys {
     All,
@@ -94,16 +69,12 @@ fn patterns(settings: &mut Settings<'_>, keys: &[&'static str]) -> Vec<KeyPatter
         .collect()
 }
 
-fn encoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    write::str(&mut out, text.as_bytes());
-    out
-}
-
 impl Filter for RecordModifier {
     fn apply(&self, record: &mut View<'_>) -> Verdict {
         let any = |patterns: &[KeyPattern], key: &[u8]| {
-            patterns.iter().any(|pattern| pattern.matches(key))
+            patterns
+                .iter()
+                .any(|pattern| pattern.matches_in_any_case(key))
         };
         match &self.keys {
             Keys::All => {}

@@ -76,13 +76,25 @@ pub fn array_header(out: &mut Vec<u8>, items: u32) {
 /// # Panics
 /// Never: text from 4 GiB on cannot reach this, since no frame is that long.
 pub fn str(out: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        0..=31 => out.push(0xa0 | text.len() as u8),
-        32..=0xff => sized(out, 0xd9, &[text.len() as u8]),
-        0x100..=0xffff => sized(out, 0xda, &(text.len() as u16).to_be_bytes()),
-        _ => sized(out, 0xdb, &(text.len() as u32).to_be_bytes()),
-    }
+    str_header(out, text.len());
     out.extend_from_slice(text);
+}
+
+fn str_header(out: &mut Vec<u8>, length: usize) {
+    match length {
+        0..=31 => out.push(0xa0 | length as u8),
+        32..=0xff => sized(out, 0xd9, &[length as u8]),
+        0x100..=0xffff => sized(out, 0xda, &(length as u16).to_be_bytes()),
+        _ => sized(out, 0xdb, &(length as u32).to_be_bytes()),
+    }
+}
+
+/// Appends the parts as one str.
+pub fn strs(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    str_header(out, parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
 /// Appends a bin.

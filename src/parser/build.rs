@@ -48,8 +48,8 @@ fn format(settings: &mut Settings<'_>) -> Option<Format> {
                 settings.required("regex");
                 return None;
             };
-            let regex =
-                Regex::new(&pattern).map_err(|error| settings.error("regex", error.to_string()));
+            let regex = Regex::new(&pattern)
+                .map_err(|error| settings.error("regex", format!("parser `{name}`: {error}")));
             Format::Regex(Pattern {
                 regex: regex.ok()?,
                 skip_empty,

@@ -1,6 +1,7 @@
 //! From sections to stages.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use crate::config::{
     Config, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
 use crate::event::Tag;
-use crate::filter::{self, Means};
+use crate::filter::{self, Halt, Means};
 use crate::input::{self, Activity, Context, Input, Pause, Phase};
 use crate::output;
 use crate::parser::Parsers;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub(super) deliveries: Vec<Delivery>,
     /// The books.
     pub ledger: Ledger,
+    /// Whether a filter wants the end.
+    pub(super) halt: Halt,
 }
 
 /// An input and its context.
@@ -46,6 +49,7 @@ pub(super) struct PlannedInput {
 /// Makes a plan from a configuration and the sections of the command line; mistakes go to `problems`, and only without errors
 /// there the plan is worth running.
 pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut Problems) -> Plan {
+    let halt = Halt::default();
     let parsers = Parsers::read(
         config.sections.iter().chain(&service.parsers),
         &config.variables,
@@ -55,6 +59,7 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         config,
         service: &service,
         parsers: &parsers,
+        halt: &halt,
         problems,
         counts: HashMap::new(),
     };
@@ -74,7 +79,7 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
     let outputs: Vec<_> = of(SectionKind::Output)
         .filter_map(|section| builder.output(section, lonely))
         .collect();
-    assemble(service, read_inputs, chain, outputs)
+    assemble(service, read_inputs, chain, outputs, halt)
 }
 
 /// An input as its section says.
@@ -99,6 +104,7 @@ struct Builder<'a> {
     config: &'a Config,
     service: &'a Service,
     parsers: &'a Parsers,
+    halt: &'a Halt,
     problems: &'a mut Problems,
     /// How many instances of each kind there are.
     counts: HashMap<&'static str, usize>,
@@ -184,6 +190,8 @@ impl Builder<'_> {
         }
         let means = Means {
             parsers: self.parsers,
+            directory: &self.config.directory,
+            halt: self.halt,
         };
         let link = builder.build(&mut settings, means);
         settings.finish();
@@ -299,6 +307,7 @@ fn assemble(
     inputs: Vec<ReadInput>,
     chain: Vec<ChainLink>,
     outputs: Vec<ReadOutput>,
+    halt: Halt,
 ) -> Plan {
     let process = Budget::of_process();
     let mut ledger = Ledger::default();
@@ -368,6 +377,7 @@ fn assemble(
         releasers,
         deliveries,
         ledger,
+        halt,
     }
 }
 
@@ -393,7 +403,12 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
         }
         SectionKind::Filter => {
             let parsers = Parsers::default();
-            filter::find(plugin)?.build(&mut settings, Means { parsers: &parsers });
+            let means = Means {
+                parsers: &parsers,
+                directory: Path::new(""),
+                halt: &Halt::default(),
+            };
+            filter::find(plugin)?.build(&mut settings, means);
             &["match", "match_regex", "alias"]
         }
         _ => {

@@ -38,7 +38,7 @@ const LAST_PART: u32 = 4;
 /// Runs a plan until a signal ends it.
 ///
 /// # Errors
-/// When a socket cannot be bound, with a sentence that says which and what to do.
+/// When a socket cannot be bound, or a filter wanted the end, with a sentence that says so.
 pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
     let mut inputs = plan.inputs;
     for input in &mut inputs {
@@ -69,7 +69,10 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
         releasers.spawn(releaser.run(end_of_reading.clone()));
     }
     drop((draining, phases, end_of_reading));
-    signals.wait_for_the_end().await;
+    tokio::select! {
+        () = signals.wait_for_the_end() => {}
+        () = plan.halt.asked() => {}
+    }
     let end = End {
         grace: plan.service.grace,
         started: Instant::now(),
@@ -89,6 +92,9 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
         .await;
     deliveries.shutdown().await;
     close_the_books(&plan.ledger);
+    if plan.halt.is_asked() {
+        return Err("ended by a filter".to_owned());
+    }
     Ok(())
 }
 

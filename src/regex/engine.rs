@@ -153,6 +153,7 @@ impl Backtracking {
     fn settle<T: Default>(&self, result: fancy_regex::Result<T>) -> T {
         result.unwrap_or_else(|_| {
             self.given_up.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("sluice_regex_given_up_total").increment(1);
             T::default()
         })
     }

@@ -232,7 +232,7 @@ impl<'a> Settings<'a> {
         key: &'static str,
         count: RangeInclusive<usize>,
     ) -> Vec<(Vec<String>, Place)> {
-        self.word_lists(key, &count, Quotes::Double)
+        with_places(self.word_lists(key, &count, Quotes::Double))
     }
 
     /// As [`words`](Self::words), with single quotes too.
@@ -241,7 +241,20 @@ impl<'a> Settings<'a> {
         key: &'static str,
         count: RangeInclusive<usize>,
     ) -> Vec<(Vec<String>, Place)> {
+        with_places(self.word_lists(key, &count, Quotes::Either))
+    }
+
+    /// As [`quoted_words`](Self::quoted_words), each list with the place of its property in the section: what stands under
+    /// different keys can be put in order by it.
+    pub fn ordered_words(
+        &mut self,
+        key: &'static str,
+        count: RangeInclusive<usize>,
+    ) -> Vec<(Vec<String>, usize)> {
         self.word_lists(key, &count, Quotes::Either)
+            .into_iter()
+            .map(|(words, property)| (words, property.0))
+            .collect()
     }
 
     /// A word and the rest of the value, of a key that may be repeated; quotes mean nothing. A
@@ -396,17 +409,22 @@ impl<'a> Settings<'a> {
         )
     }
 
+    /// The lists of a key, each with its property and the place of that in the section.
     fn word_lists(
         &mut self,
         key: &'static str,
         count: &RangeInclusive<usize>,
         quotes: Quotes,
-    ) -> Vec<(Vec<String>, Place)> {
+    ) -> Vec<(Vec<String>, (usize, &'a Property))> {
+        self.known.insert(key, Use::Repeatable);
         let mut lists = Vec::new();
-        for property in self.repeated(key) {
+        for (order, property) in self.section.properties.iter().enumerate() {
+            if property.key != key {
+                continue;
+            }
             let words = self.split(property, *count.start(), quotes);
             if count.contains(&words.len()) {
-                lists.push((words, property.place.clone()));
+                lists.push((words, (order, property)));
             } else {
                 let message = format!(
                     "has {} words, not {}; quote words that belong together",
@@ -430,6 +448,13 @@ impl<'a> Settings<'a> {
             .map(|word| self.expand(property, word))
             .collect()
     }
+}
+
+fn with_places(lists: Vec<(Vec<String>, (usize, &Property))>) -> Vec<(Vec<String>, Place)> {
+    let lists = lists.into_iter();
+    lists
+        .map(|(words, (_, property))| (words, property.place.clone()))
+        .collect()
 }
 
 /// A value in a message: as written, so that no variable is shown, and not at all if the key is

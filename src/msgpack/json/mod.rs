@@ -331,19 +331,20 @@ pub fn float(number: f64, out: &mut Vec<u8>) {
     } else if number.fract() == 0.0 && (-I64..=I64).contains(&number) {
         let _infallible = write!(out, "{number:.1}");
     } else {
-        significant(number, out);
+        significant(number, 16, out);
     }
 }
 
-/// `%.16g`: sixteen significant digits without trailing zeros, an exponent below -4 and from 16 on.
-fn significant(number: f64, out: &mut Vec<u8>) {
-    let text = format!("{number:.15e}");
+/// C's `%.16g`: so many significant digits without trailing zeros, an exponent below -4 and from as many digits on.
+pub fn significant(number: f64, digits: u8, out: &mut Vec<u8>) {
+    let last = i32::from(digits.max(1)) - 1;
+    let text = format!("{number:.*e}", usize::from(digits.max(1)) - 1);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    let _infallible = if (-4..16).contains(&exponent) {
+    let _infallible = if (-4..=last).contains(&exponent) {
         let fixed = format!(
             "{number:.*}",
-            usize::try_from(15 - exponent).unwrap_or_default()
+            usize::try_from(last - exponent).unwrap_or_default()
         );
         write!(out, "{}", trim_zeros(&fixed))
     } else {

@@ -121,9 +121,14 @@ fn matching(glob: &str) -> Matcher {
 fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
     let (link, problems) = configured(properties, |settings| {
         let parsers = &Parsers::default();
-        filter::find(name)
-            .unwrap()
-            .build(settings, Means { parsers })
+        filter::find(name).unwrap().build(
+            settings,
+            Means {
+                parsers,
+                directory: std::path::Path::new(""),
+                halt: &filter::Halt::default(),
+            },
+        )
     });
     assert!(problems.is_empty(), "{problems:?}");
     ChainLink {
