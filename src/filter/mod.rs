@@ -12,6 +12,7 @@ mod grep;
 mod halt;
 mod modify;
 mod nest;
+mod multiline;
 mod operator;
 mod parser;
 mod pattern;
@@ -102,7 +103,10 @@ const FILTERS: &[(&str, Build)] = &[
 const PROCESSORS: &[(&str, Build)] = &[("content_modifier", content_modifier::build)];
 
 /// Every filter that is an operator, likewise.
-const OPERATORS: &[(&str, BuildOperator)] = &[("rewrite_tag", rewrite_tag::build)];
+const OPERATORS: &[(&str, BuildOperator)] = &[
+    ("multiline", multiline::build),
+    ("rewrite_tag", rewrite_tag::build),
+];
 
 /// What a section of the configuration adds to the chain.
 pub enum Link {

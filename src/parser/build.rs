@@ -48,6 +48,7 @@ fn format(settings: &mut Settings<'_>) -> Option<Format> {
                 settings.required("regex");
                 return None;
             };
+            let name = settings.name().to_owned();
             let regex = Regex::new(&pattern)
                 .map_err(|error| settings.error("regex", format!("parser `{name}`: {error}")));
             Format::Regex(Pattern {

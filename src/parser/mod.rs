@@ -7,6 +7,7 @@
 //! | `fields.rs` | what all formats do with a field: its type, or its time |
 //! | `types.rs`, [`number`] | `Types`; numbers as C reads them |
 //! | [`time`] | `Time_Format` |
+//! | [`multiline`] | lines that belong together |
 //! | `decode.rs`, `escape.rs` | `Decode_Field`, `Decode_Field_As` |
 //!
 //! A parser writes msgpack behind what a buffer holds; there is no tree in between, and nothing is allocated for a text
@@ -19,6 +20,7 @@ mod fields;
 pub mod json;
 mod logfmt;
 mod ltsv;
+pub mod multiline;
 pub mod number;
 mod pattern;
 mod registry;

@@ -54,7 +54,8 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         config.sections.iter().chain(&service.parsers),
         &config.variables,
         problems,
-    );
+    )
+    .with_message_max(service.message_max);
     let mut builder = Builder {
         config,
         service: &service,

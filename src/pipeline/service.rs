@@ -26,6 +26,8 @@ pub struct Service {
     pub storage_path: Option<String>,
     /// The sections of every `Parsers_File`.
     pub parsers: Vec<Section>,
+    /// `multiline_buffer_limit`: the most text of a joined message, in bytes.
+    pub message_max: Option<usize>,
 }
 
 /// Keys of Fluent Bit that a configuration may hold and that mean nothing here, or not yet.
@@ -45,7 +47,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sp.*",
     "storage.*",
     "coro_stack_size",
-    "multiline_buffer_limit",
     "json.convert_nan_to_null",
     "security.*",
     "hot_reload*",
@@ -104,6 +105,10 @@ impl Service {
                 .with_scheduler(base.map(Duration::from_secs), cap.map(Duration::from_secs)),
             storage_path: settings.text("storage.path"),
             parsers: Vec::new(),
+            message_max: settings
+                .size("multiline_buffer_limit")
+                .filter(|limit| *limit > 0)
+                .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         };
         settings.accept(WITHOUT_EFFECT);
         settings.finish();

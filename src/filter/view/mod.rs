@@ -131,6 +131,12 @@ impl<'a> View<'a> {
         pairs.map(|pair| (self.key(*pair), self.bytes(pair.value)))
     }
 
+    /// The raw pairs in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let pairs = self.scratch.pairs.iter();
+        pairs.map(|pair| (self.bytes(pair.key), self.bytes(pair.value)))
+    }
+
     /// How many pairs are called `name`.
     pub fn count(&self, name: &[u8]) -> usize {
         self.fields().filter(|(key, _)| *key == Some(name)).count()

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::budget::Budget;
@@ -348,4 +349,69 @@ async fn a_refused_frame_has_not_touched_an_operator() {
     drop(session);
     bench.send("t", &["end"]).await;
     assert_eq!(bench.stored(), [r#"t {"log":"a+end"}"#]);
+}
+
+/// A chain in which everything that can happen to an event happens.
+fn busy_chain() -> Vec<ChainLink> {
+    let lines = [
+        ("multiline.parser", "java, go"),
+        ("multiline.key_content", "log"),
+    ];
+    let rule = |rule| link("rewrite_tag", "*", &[("rule", rule)]);
+    vec![
+        mark("first 1"),
+        link("multiline", "t*", &lines),
+        rule("log b moved.$TAG false"),
+        rule("log c copied.$TAG true"),
+        link("grep", "*", &[("exclude", "log d")]),
+        operator("copied.*", Twice),
+        mark("last 1"),
+    ]
+}
+
+fn any_log() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "x.Error: a",
+        "\\tat b",
+        "\\tat c",
+        "c",
+        "d",
+        "panic: b",
+        "",
+        "z",
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn how_events_are_cut_into_commits_makes_no_difference(
+        events in prop::collection::vec((0..3usize, any_log(), prop::bool::ANY), 0..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let stored = |is_cut: &dyn Fn(bool) -> bool| runtime.block_on(async {
+            let bench = Bench::new("chain-cuts", busy_chain());
+            let mut session = bench.dispatcher.session();
+            for (tag, log, cut) in &events {
+                offer(session.as_mut(), ["t1", "t2", "u"][*tag], &[log]);
+                if is_cut(*cut) {
+                    session.commit().await;
+                }
+            }
+            session.commit().await;
+            let (_, ended) = watch::channel(true);
+            Releaser::new(bench.dispatcher.clone()).run(ended).await;
+            let mut stored = bench.stored();
+            assert_eq!((bench.ledger.held(), bench.budget.used()), (0, 0));
+            // Stable: what counts is the order within a tag.
+            stored.sort_by_key(|event| event.split(' ').next().unwrap().to_owned());
+            stored
+        });
+        let whole = stored(&|_| false);
+        prop_assert_eq!(&whole, &stored(&|cut| cut));
+        prop_assert_eq!(&whole, &stored(&|_| true));
+    }
 }
