@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 ///               pipeline                          names every stage, joins them by channels
 ///   input   filter   router   buffer   output     siblings: none imports another
 ///                   |
-///   accessor · msgpack · parser · regex           formats
+///   accessor · forward · msgpack · parser · regex formats
 ///                   |
 ///   budget · event · config · telemetry           the words all stages share
 /// ```
@@ -39,6 +39,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "input",
         &[
+            "forward",
             "msgpack",
             "parser",
             "budget",
@@ -63,13 +64,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("buffer", &["budget", "event"]),
     (
         "output",
-        &["accessor", "msgpack", "config", "event", "telemetry"],
+        &[
+            "accessor",
+            "forward",
+            "msgpack",
+            "config",
+            "event",
+            "telemetry",
+        ],
     ),
     ("accessor", &["msgpack"]),
     (
         "parser",
         &["msgpack", "regex", "config", "event", "telemetry"],
     ),
+    ("forward", &["msgpack"]),
+    ("parser", &["msgpack"]),
     ("msgpack", &[]),
     ("regex", &[]),
     ("budget", &[]),
