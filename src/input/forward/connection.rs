@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 
 use super::decode;
-use super::message::{self, Chunk, Frame, Reject};
+use super::framing::Framing;
+use super::inflate::{Inflater, Method};
+use super::message::{self, Body};
+use super::reject::Reject;
 use crate::budget::Permit;
 use crate::input::listen::Stream;
 use crate::input::{Context, Ingest, Phase, reached};
-use crate::msgpack::scan::{ScanError, Scanner};
-use crate::msgpack::write;
 
 /// The first read of a connection, and the least of any.
 const READ_MIN: usize = 16 * 1024;
@@ -63,6 +64,14 @@ pub(super) struct Retag {
     pub tag: Option<String>,
 }
 
+/// A decompressed payload.
+#[derive(Debug, Default)]
+struct Inflated {
+    bytes: Vec<u8>,
+    /// The room of `bytes` within the budget.
+    permits: Vec<Permit>,
+}
+
 /// A peer and what is known of it.
 pub(super) struct Connection {
     stream: Stream,
@@ -73,10 +82,10 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
     /// The room of `buffer` within the budget. Given back when a connection falls idle.
     permits: Vec<Permit>,
-    scanner: Scanner,
+    framing: Framing,
     read_size: usize,
     acks: Vec<u8>,
-    inflated: Vec<u8>,
+    inflated: Inflated,
     tag: Vec<u8>,
     name: std::sync::Arc<str>,
 }
@@ -91,10 +100,10 @@ impl Connection {
             retag,
             buffer: Vec::new(),
             permits: Vec::new(),
-            scanner: Scanner::default(),
+            framing: Framing::new(limits.frame),
             read_size: READ_MIN,
             acks: Vec::new(),
-            inflated: Vec::new(),
+            inflated: Inflated::default(),
             tag: Vec::new(),
             name: std::sync::Arc::clone(&context.name),
         }
@@ -197,9 +206,10 @@ impl Connection {
 
     /// Gives back the room of an idle connection.
     fn rest(&mut self) {
+        self.inflated = Inflated::default();
         if self.buffer.is_empty() {
             self.buffer = Vec::new();
-            self.inflated = Vec::new();
+            self.framing.rest();
             self.permits.clear();
         }
     }
@@ -212,7 +222,7 @@ impl Connection {
         let mut outcome = Ok(());
         loop {
             let rest = buffer.get(taken..).unwrap_or_default();
-            let frame = match self.next_frame(rest) {
+            let frame = match self.framing.next(rest) {
                 Ok(Some(length)) => rest.get(..length).unwrap_or_default(),
                 Ok(None) => break,
                 Err(reject) => {
@@ -221,7 +231,8 @@ impl Connection {
                 }
             };
             taken += frame.len();
-            self.scanner = Scanner::default();
+            let translated = self.framing.translated();
+            let frame = translated.as_deref().unwrap_or(frame);
             if let Err(reject) = self.take_frame(frame, &mut acks).await {
                 outcome = Err(reject);
                 break;
@@ -238,44 +249,26 @@ impl Connection {
         outcome
     }
 
-    /// The length of the frame at the start of `bytes`; `None` while it is incomplete.
-    fn next_frame(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
-        match bytes.first() {
-            None => return Ok(None),
-            // A lone nil is the protocol's keep-alive.
-            Some(0xc0 | 0x90..=0x9f | 0xdc | 0xdd) => {}
-            Some(_) => return Err(Reject::NotAFrame),
-        }
-        let end = self.scanner.end(bytes).map_err(|error| match error {
-            ScanError::Reserved => Reject::NotMsgpack,
-            ScanError::Depth => Reject::DepthLimit,
-        })?;
-        if self.scanner.least() > self.limits.frame {
-            return Err(Reject::FrameTooLarge);
-        }
-        Ok(end)
-    }
-
     /// Offers the events of one frame.
     async fn take_frame(&mut self, bytes: &[u8], acks: &mut Vec<u8>) -> Result<(), Reject> {
-        if bytes == [0xc0] {
+        if matches!(bytes, [] | [0xc0]) {
             return Ok(());
         }
         let frame = message::frame(bytes)?;
+        if self.framing.is_json() && matches!(frame.body, Body::Packed(_)) {
+            // Packed entries are bytes, and JSON has none.
+            return Err(Reject::Mode);
+        }
         if frame.options.foreign_signal {
             metrics::counter!("sluice_frames_ignored_total", "name" => self.name.to_string(), "reason" => "unsupported_signal")
                 .increment(1);
             return Ok(());
         }
-        let mut inflated = None;
-        let _permit = match decode::is_gzip(&frame) {
+        let inflated = match decode::compressed(&frame) {
             None => None,
-            Some(payload) => {
-                let hint = decode::inflated_len_hint(payload, self.limits.frame);
-                let permit = self.ingest.permit(hint).await;
-                decode::inflate(payload, self.limits.frame, &mut self.inflated)?;
-                inflated = Some(self.inflated.as_slice());
-                Some(permit)
+            Some((method, payload)) => {
+                self.inflate(method, payload).await?;
+                Some(self.inflated.bytes.as_slice())
             }
         };
         let session = self.ingest.session();
@@ -292,8 +285,28 @@ impl Connection {
                 return Err(reject);
             }
         }
-        acknowledge(&frame, acks);
+        if let Some(chunk) = frame.options.chunk {
+            self.framing.acknowledge(chunk, acks);
+        }
         Ok(())
+    }
+
+    /// Inflates a payload, with a permit for every byte of room before it is taken.
+    async fn inflate(&mut self, method: Method, payload: &[u8]) -> Result<(), Reject> {
+        let mut inflater = Inflater::new(method, payload, self.limits.frame);
+        let mut room = inflater.hint()?;
+        let Inflated { bytes, permits } = &mut self.inflated;
+        bytes.clear();
+        loop {
+            if let Some(more) = room.checked_sub(bytes.capacity()) {
+                permits.push(self.ingest.permit(more).await);
+                bytes.reserve_exact(room - bytes.len());
+            }
+            if inflater.run(bytes)? {
+                return Ok(());
+            }
+            room = inflater.more(room.max(bytes.capacity()))?;
+        }
     }
 
     /// Writes as many acknowledgements as the peer has room for.
@@ -321,19 +334,5 @@ impl Retag {
             (None, Some(tag)) => tag.as_bytes(),
             (None, None) => tag,
         }
-    }
-}
-
-/// Appends `{"ack": chunk}` when the frame asks for it: the same bytes as the same type, under the shortest header, as other
-/// routers answer.
-fn acknowledge(frame: &Frame<'_>, acks: &mut Vec<u8>) {
-    let Some(chunk) = frame.options.chunk else {
-        return;
-    };
-    write::map_header(acks, 1);
-    write::str(acks, b"ack");
-    match chunk {
-        Chunk::Str(id) => write::str(acks, id),
-        Chunk::Bin(id) => write::bin(acks, id),
     }
 }

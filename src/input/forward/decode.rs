@@ -1,8 +1,8 @@
 //! Takes a frame apart and offers its events; pure but for the session it offers them to.
 
-use std::io::{BufRead, Read};
-
-use super::message::{Body, Entry, Frame, Reject, entry};
+use super::inflate::Method;
+use super::message::{Body, Entry, Frame, entry};
+use super::reject::Reject;
 use crate::event::Event;
 use crate::input::Session;
 use crate::msgpack::scan::{self, ScanError};
@@ -79,54 +79,20 @@ fn entries(mut bytes: &[u8], session: &mut dyn Session, tally: &mut Tally) -> Re
     Ok(())
 }
 
-/// Whether a packed payload has to be inflated: the client says so, or its first bytes do, which can start no entry.
-pub(super) fn is_gzip<'f>(frame: &Frame<'f>) -> Option<&'f [u8]> {
+/// How a packed payload is compressed: the client says so, or its first bytes do, which can start no entry.
+pub(super) fn compressed<'f>(frame: &Frame<'f>) -> Option<(Method, &'f [u8])> {
     let Body::Packed(payload) = frame.body else {
         return None;
     };
-    let recognised = frame.options.present && payload.starts_with(&[0x1f, 0x8b]);
-    (frame.options.gzip || recognised).then_some(payload)
-}
-
-/// How large a payload will be, for the permit: what its last member claims, between its own size and `limit`.
-pub(super) fn inflated_len_hint(payload: &[u8], limit: usize) -> usize {
-    let claimed = payload
-        .last_chunk::<4>()
-        .map_or(0, |size| u32::from_le_bytes(*size) as usize);
-    claimed.clamp(payload.len().min(limit), limit)
-}
-
-/// Inflates every gzip member of `payload` into `out`, at most `limit` bytes; checksums are verified.
-///
-/// # Errors
-/// [`Reject::Damaged`] on anything but whole, sound members; [`Reject::InflatedTooLarge`] beyond the limit, of which no more
-/// than the limit was ever held.
-pub(super) fn inflate(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Reject> {
-    out.clear();
-    let mut rest = payload;
-    loop {
-        let mut member = flate2::bufread::GzDecoder::new(rest);
-        let room = (limit - out.len()) as u64;
-        let length = (&mut member)
-            .take(room)
-            .read_to_end(out)
-            .map_err(|_| Reject::Damaged)?;
-        if length as u64 == room && member.read(&mut [0]).map_err(|_| Reject::Damaged)? > 0 {
-            return Err(Reject::InflatedTooLarge);
-        }
-        let mut behind = member.into_inner();
-        if behind.fill_buf().is_ok_and(<[u8]>::is_empty) {
-            return Ok(());
-        }
-        rest = behind;
-    }
+    let recognised = || Method::of(payload).filter(|_| frame.options.present);
+    let method = frame.options.compressed.or_else(recognised)?;
+    Some((method, payload))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::message::frame;
     use super::*;
-    use std::io::Write;
 
     #[derive(Default)]
     struct Taken(Vec<(u64, Vec<u8>)>);
@@ -148,12 +114,6 @@ mod tests {
         let frame = frame(bytes)?;
         let tally = offer(&frame, None, &mut taken)?;
         Ok((tally, taken.0.len()))
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
     }
 
     #[test]
@@ -188,45 +148,10 @@ mod tests {
         assert_eq!(take(&frame), Ok((Tally { events: 1, bad: 1 }, 1)));
     }
 
-    #[test]
-    fn members_are_joined_and_anything_behind_them_is_refused() {
-        let mut payload = gzip(b"one ");
-        payload.extend(gzip(b""));
-        payload.extend(gzip(b"two"));
-        let mut out = Vec::new();
-        assert_eq!(inflate(&payload, 100, &mut out), Ok(()));
-        assert_eq!(out, b"one two");
-        payload.push(0);
-        assert_eq!(inflate(&payload, 100, &mut out), Err(Reject::Damaged));
-    }
-
-    #[test]
-    fn a_bomb_costs_its_limit() {
-        let mut out = Vec::new();
-        assert_eq!(
-            inflate(&gzip(&vec![0; 1_000_000]), 1000, &mut out),
-            Err(Reject::InflatedTooLarge)
-        );
-        assert!(out.len() <= 1000);
-        assert_eq!(inflate(&gzip(&[7; 1000]), 1000, &mut out), Ok(()));
-    }
-
-    #[test]
-    fn a_wrong_checksum_is_damage() {
-        let mut payload = gzip(b"text");
-        let crc = payload.len() - 8;
-        payload[crc] ^= 1;
-        assert_eq!(
-            inflate(&payload, 100, &mut Vec::new()),
-            Err(Reject::Damaged)
-        );
-    }
-
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let _outcome = take(&bytes);
-            let _outcome = inflate(&bytes, 1000, &mut Vec::new());
         }
     }
 }

@@ -3,105 +3,20 @@
 //! ```text
 //! Message        [tag, time, record, option?]
 //! Forward        [tag, [entry, entry, …], option?]
-//! PackedForward  [tag, str or bin of entries, option?]        compressed: option {"compressed": "gzip"}
+//! PackedForward  [tag, str or bin of entries, option?]        compressed: option {"compressed": "gzip" or "zstd"}
 //! entry          [time, record]  or  [[time, metadata], record]
 //! ```
 //! Specification: <https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1.5>
 
+use super::inflate::Method;
+use super::reject::{CHUNK_MAX, Reject, TAG_MAX};
 use crate::event::{Event, EventTime};
 use crate::msgpack::read::{self, Value};
 
-/// The longest tag.
-const TAG_MAX: usize = 4096;
-/// The longest chunk id.
-const CHUNK_MAX: usize = 1024;
 /// The most pairs an option map may have.
 const OPTIONS_MAX: u32 = 64;
 /// Beyond this a number of seconds is a marker or nonsense, not a time.
 const SECONDS_MAX: u64 = 1 << 56;
-
-/// Why a frame is refused: its connection is closed and nothing of it is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Reject {
-    /// The stream holds something that is no msgpack.
-    #[error("the stream is no msgpack")]
-    NotMsgpack,
-    /// A value that is no array where a frame should start.
-    #[error("not a forward message; is something else speaking to this port?")]
-    NotAFrame,
-    /// Nesting beyond the limit.
-    #[error("values are nested too deep")]
-    DepthLimit,
-    /// The frame is longer than `Buffer_Max_Size`.
-    #[error(
-        "the message is longer than Buffer_Max_Size; raise it, or lower the sender's chunk size"
-    )]
-    FrameTooLarge,
-    /// Too few elements.
-    #[error("the message has too few elements")]
-    Arity,
-    /// The tag is no string, or longer than [`TAG_MAX`].
-    #[error("the tag is no string, or longer than {TAG_MAX} bytes")]
-    Tag,
-    /// The second element selects no mode.
-    #[error("the second element is neither a time nor entries")]
-    Mode,
-    /// The peer sends a handshake, and none is configured.
-    #[error("the peer expects a shared_key handshake")]
-    Handshake,
-    /// The time is no time.
-    #[error("the time is no time")]
-    Time,
-    /// The record is no map.
-    #[error("the record is no map")]
-    Record,
-    /// The option is no map, or too large.
-    #[error("the option is no map")]
-    Option,
-    /// The chunk id is no string, or longer than [`CHUNK_MAX`].
-    #[error("the chunk id is no string, or longer than {CHUNK_MAX} bytes")]
-    Chunk,
-    /// `compressed` names something unknown.
-    #[error("`compressed` names an unknown method")]
-    Compression,
-    /// The payload does not decompress, or its checksum is wrong.
-    #[error("the compressed payload is damaged")]
-    Damaged,
-    /// The payload decompresses to more than `Buffer_Max_Size`.
-    #[error("the payload decompresses to more than Buffer_Max_Size")]
-    InflatedTooLarge,
-    /// Not one entry of the frame is an event.
-    #[error("no entry of the message is an event")]
-    NoEvent,
-    /// The peer fell silent in the middle of a message while others waited for the memory it holds.
-    #[error("the peer fell silent in the middle of a message while others waited for memory")]
-    Stalled,
-}
-
-impl Reject {
-    /// The label of the counter.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::NotMsgpack => "not_msgpack",
-            Self::NotAFrame => "not_a_frame",
-            Self::DepthLimit => "depth_limit",
-            Self::FrameTooLarge => "frame_too_large",
-            Self::Arity => "arity",
-            Self::Tag => "tag",
-            Self::Mode => "mode",
-            Self::Handshake => "handshake",
-            Self::Time => "time",
-            Self::Record => "record",
-            Self::Option => "option",
-            Self::Chunk => "chunk",
-            Self::Compression => "compression",
-            Self::Damaged => "damaged",
-            Self::InflatedTooLarge => "inflated_too_large",
-            Self::NoEvent => "no_event",
-            Self::Stalled => "stalled",
-        }
-    }
-}
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,8 +48,8 @@ pub(super) enum Chunk<'a> {
 pub(super) struct Options<'a> {
     /// The chunk id.
     pub chunk: Option<Chunk<'a>>,
-    /// The payload is gzip, says the client.
-    pub gzip: bool,
+    /// How the payload is compressed, as the client says.
+    pub compressed: Option<Method>,
     /// There is an option map, so a payload may be recognised by its first bytes.
     pub present: bool,
     /// Metrics or traces of Fluent Bit, not logs.
@@ -260,7 +175,9 @@ impl<'a> Options<'a> {
                 self.chunk = self.chunk.or(Some(Chunk::Bin(id)));
             }
             (b"chunk", _) => return Err(Reject::Chunk),
-            (b"compressed", Value::Str(b"gzip") | Value::Bin(b"gzip")) => self.gzip = true,
+            (b"compressed", Value::Str(name) | Value::Bin(name)) => {
+                self.compressed = Some(Method::named(name).ok_or(Reject::Compression)?);
+            }
             (b"compressed", _) => return Err(Reject::Compression),
             (b"fluent_signal", Value::Unsigned(1 | 2)) => self.foreign_signal = true,
             (b"metadata", Value::Map(_)) => self.metadata = Some(value),

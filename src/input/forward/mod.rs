@@ -3,7 +3,10 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`message`] | the shapes on the wire |
+//! | [`framing`] | where frames end, in msgpack and JSON |
 //! | [`decode`] | from a frame to events |
+//! | [`inflate`] | decompression |
+//! | [`reject`] | why a frame is refused |
 //! | [`connection`] | one peer |
 //!
 //! | setting | default | effect |
@@ -19,7 +22,10 @@
 
 mod connection;
 mod decode;
+mod framing;
+mod inflate;
 mod message;
+mod reject;
 
 use futures_util::future::BoxFuture;
 
