@@ -10,6 +10,7 @@ use super::framing::Framing;
 use super::inflate::{Inflater, Method};
 use super::message::{self, Body};
 use super::reject::Reject;
+use super::signal;
 use crate::budget::Permit;
 use crate::input::listen::Stream;
 use crate::input::{Context, Ingest, Phase, reached};
@@ -259,11 +260,6 @@ impl Connection {
             // Packed entries are bytes, and JSON has none.
             return Err(Reject::Mode);
         }
-        if frame.options.foreign_signal {
-            metrics::counter!("sluice_frames_ignored_total", "name" => self.name.to_string(), "reason" => "unsupported_signal")
-                .increment(1);
-            return Ok(());
-        }
         let inflated = match decode::compressed(&frame) {
             None => None,
             Some((method, payload)) => {
@@ -271,6 +267,12 @@ impl Connection {
                 Some(self.inflated.bytes.as_slice())
             }
         };
+        if frame.options.foreign_signal {
+            signal::check(&frame, inflated)?;
+            metrics::counter!("sluice_frames_ignored_total", "name" => self.name.to_string(), "reason" => "unsupported_signal")
+                .increment(1);
+            return Ok(());
+        }
         let session = self.ingest.session();
         session.tag(self.retag.apply(frame.tag, &mut self.tag));
         session.open_frame();

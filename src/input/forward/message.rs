@@ -225,7 +225,7 @@ pub(super) fn entry(bytes: &[u8]) -> Entry<'_> {
 }
 
 fn event(bytes: &[u8]) -> Option<Entry<'_>> {
-    let (rest, Value::Array(2..)) = read::value(bytes).ok()? else {
+    let (rest, Value::Array(2)) = read::value(bytes).ok()? else {
         return None;
     };
     let (rest, header) = read::raw(rest).ok()?;

@@ -6,6 +6,7 @@
 //! | [`framing`] | where frames end, in msgpack and JSON |
 //! | [`decode`] | from a frame to events |
 //! | [`inflate`] | decompression |
+//! | [`signal`] | metrics and traces, which are not logs |
 //! | [`reject`] | why a frame is refused |
 //! | [`connection`] | one peer |
 //!
@@ -26,6 +27,7 @@ mod framing;
 mod inflate;
 mod message;
 mod reject;
+mod signal;
 
 use futures_util::future::BoxFuture;
 

@@ -46,6 +46,9 @@ pub(super) enum Reject {
     /// The option is no map, or too large.
     #[error("the option is no map")]
     Option,
+    /// Metrics or traces, says the option, and the message holds something else.
+    #[error("the message holds neither metrics nor traces, though its fluent_signal says so")]
+    Signal,
     /// The chunk id is no string, or longer than [`CHUNK_MAX`].
     #[error("the chunk id is no string, or longer than {CHUNK_MAX} bytes")]
     Chunk,
@@ -82,6 +85,7 @@ impl Reject {
             Self::Time => "time",
             Self::Record => "record",
             Self::Option => "option",
+            Self::Signal => "signal",
             Self::Chunk => "chunk",
             Self::Compression => "compression",
             Self::Damaged => "damaged",
