@@ -18,6 +18,8 @@ mod backpressure;
 mod config_errors;
 // Groups, streams and retention made on demand.
 mod create;
+// Peers that have to know a key.
+mod handshake;
 // `sluice --health`.
 mod health;
 // What no service may be sent.

@@ -28,7 +28,12 @@ fn credentials_are_not_logged_whatever_the_level_and_whatever_fails() {
 fn a_mistake_in_a_secret_setting_does_not_show_its_value() {
     let mut router = Router::new()
         .environment("KEY", SECRET)
-        .forward(&[("Shared_Key", "${KEY}"), ("Shared_Kye", SECRET)])
+        .forward(&[
+            ("Shared_Key", "${KEY}"),
+            ("Empty_Shared_Key", SECRET),
+            ("Security.Users", SECRET),
+            ("Shared_Kye", SECRET),
+        ])
         .section(
             "OUTPUT",
             "null",
@@ -37,6 +42,8 @@ fn a_mistake_in_a_secret_setting_does_not_show_its_value() {
         .launch();
     assert_eq!(router.process.end().code(), Some(1));
     let text = router.process.text();
-    assert!(text.contains("key `shared_key`"), "{text}");
+    for key in ["empty_shared_key", "security.users", "shared_kye"] {
+        assert!(text.contains(&format!("key `{key}`")), "{text}");
+    }
     assert!(!text.contains(SECRET), "{text}");
 }

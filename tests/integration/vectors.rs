@@ -4,12 +4,12 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json as value};
 use sha2::{Digest, Sha256};
 
+use super::support::vectors::{all, folder, json, unhex};
 use super::support::{Client, Frame, Router, Running, ack, msgpack};
 
 /// How soon a connection has to be closed that holds garbage. A second is asked for; a debug build on a busy machine gets more.
@@ -19,19 +19,6 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 const GROWTH_MAX: u64 = (32 << 20) + 2 * 6_144_000;
 
 type Outcome = Result<(), String>;
-
-/// Where the vectors lie: beside the repository, or where `VECTORS` says.
-fn folder() -> PathBuf {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
-    let folder = std::env::var_os("VECTORS").map_or_else(beside, PathBuf::from);
-    folder.join("forward")
-}
-
-fn index(kind: &str) -> Vec<Value> {
-    let path = folder().join(kind).join("index.json");
-    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&text).unwrap()
-}
 
 /// A router and how far its files have been read.
 struct Stage {
@@ -72,7 +59,7 @@ impl Stage {
         self.guards += 1;
         let id = format!("guard {}", self.guards);
         let frame = Frame::new(tag).log(&id).chunk(&id);
-        (frame, ack(&id), json!({ "log": id }))
+        (frame, ack(&id), value!({ "log": id }))
     }
 
     /// Everything that has come out, once all of it has.
@@ -115,11 +102,11 @@ fn event(entry: &Value) -> Value {
             let bytes = base64_simd::STANDARD.decode_to_vec(bytes).unwrap();
             let (seconds, nanos) = bytes.split_at(4);
             let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
-            (json!(number(seconds)), number(nanos))
+            (value!(number(seconds)), number(nanos))
         }
         _ => (time.clone(), 0),
     };
-    json!({ "time_sec": seconds, "time_nsec": nanos, "record": entry[1], "metadata": metadata })
+    value!({ "time_sec": seconds, "time_nsec": nanos, "record": entry[1], "metadata": metadata })
 }
 
 impl Out {
@@ -151,8 +138,7 @@ fn brief(value: &impl std::fmt::Debug) -> String {
 /// Plays one valid vector in pieces of `piece` bytes.
 fn play(stage: &mut Stage, name: &str, piece: usize) -> Outcome {
     let bytes = std::fs::read(folder().join(format!("valid/{name}.msgpack"))).unwrap();
-    let vector = std::fs::read(folder().join(format!("valid/{name}.json"))).unwrap();
-    let vector: Value = serde_json::from_slice(&vector).unwrap();
+    let vector = json(&format!("valid/{name}.json"));
     let messages = vector["messages"].as_array().unwrap();
     let is_json = bytes.first() == Some(&b'[');
     let (guard, mut acks, record) = stage.guard("guard");
@@ -187,8 +173,8 @@ fn play(stage: &mut Stage, name: &str, piece: usize) -> Outcome {
 /// As [`Stage::guard`] for a peer that speaks JSON.
 fn json_guard(record: &Value) -> (Vec<u8>, Vec<u8>) {
     let id = &record["log"];
-    let frame = json!(["guard", 1_700_000_000, record, { "chunk": id }]);
-    let ack = json!({ "ack": id });
+    let frame = value!(["guard", 1_700_000_000, record, { "chunk": id }]);
+    let ack = value!({ "ack": id });
     (frame.to_string().into_bytes(), ack.to_string().into_bytes())
 }
 
@@ -203,11 +189,6 @@ fn holds_record(sent: &[u8], entry: &[u8]) -> bool {
 fn expected_ack(message: &Value) -> Vec<u8> {
     let hex = message["ack_response_hex"].as_str().unwrap_or_default();
     unhex(hex)
-}
-
-fn unhex(hex: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-    (0..hex.len()).step_by(2).map(digit).collect()
 }
 
 /// Checks events and tags. Metrics and traces are taken and ignored. The order counts within a tag.
@@ -286,7 +267,7 @@ fn play_all(piece: usize) {
 /// Has every vector of a kind judged and reports all that are wrong.
 fn check(kind: &str, mut judge: impl FnMut(&Value) -> Outcome) {
     let mut report = String::new();
-    for vector in index(kind) {
+    for vector in all(kind) {
         let name = vector["name"].as_str().unwrap();
         if let Err(why) = judge(&vector) {
             writeln!(report, "{name}: {why}").unwrap();

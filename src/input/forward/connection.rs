@@ -1,15 +1,19 @@
 //! One peer of the forward port: reads, finds frames, offers their events, acknowledges.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 
 use super::decode;
 use super::framing::Framing;
+use super::greeting;
 use super::inflate::{Inflater, Method};
 use super::message::{self, Body};
 use super::reject::Reject;
+use super::retag::Retag;
+use super::security::Security;
 use super::signal;
 use crate::budget::Permit;
 use crate::input::listen::Stream;
@@ -49,20 +53,15 @@ pub(super) enum End {
     Broken(io::Error),
 }
 
-/// The limits of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+/// What holds for all connections of one input.
+#[derive(Debug)]
+pub(super) struct Rules {
     /// The longest frame, and the most a payload may inflate to (`Buffer_Max_Size`).
-    pub frame: usize,
-}
-
-/// What the tag of a client's events becomes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Retag {
-    /// Put in front of every tag.
-    pub prefix: Option<String>,
-    /// Replaces every tag; the prefix wins.
-    pub tag: Option<String>,
+    pub frame_max: usize,
+    /// What the tags of clients become.
+    pub retag: Retag,
+    /// What peers have to know.
+    pub security: Option<Arc<Security>>,
 }
 
 /// A decompressed payload.
@@ -77,8 +76,7 @@ struct Inflated {
 pub(super) struct Connection {
     stream: Stream,
     ingest: Ingest,
-    limits: Limits,
-    retag: Retag,
+    rules: Arc<Rules>,
     /// Bytes read and not taken yet; starts with the first byte of a frame.
     buffer: Vec<u8>,
     /// The room of `buffer` within the budget. Given back when a connection falls idle.
@@ -88,30 +86,42 @@ pub(super) struct Connection {
     acks: Vec<u8>,
     inflated: Inflated,
     tag: Vec<u8>,
-    name: std::sync::Arc<str>,
+    name: Arc<str>,
 }
 
 impl Connection {
     /// Takes over a stream.
-    pub(super) fn new(stream: Stream, context: &Context, limits: Limits, retag: Retag) -> Self {
+    pub(super) fn new(stream: Stream, context: &Context, rules: &Arc<Rules>) -> Self {
         Self {
             stream,
             ingest: Ingest::open(context),
-            limits,
-            retag,
+            rules: Arc::clone(rules),
             buffer: Vec::new(),
             permits: Vec::new(),
-            framing: Framing::new(limits.frame),
+            framing: Framing::new(rules.frame_max),
             read_size: READ_MIN,
             acks: Vec::new(),
             inflated: Inflated::default(),
             tag: Vec::new(),
-            name: std::sync::Arc::clone(&context.name),
+            name: Arc::clone(&context.name),
         }
     }
 
     /// Serves the peer until it leaves or the process ends.
     pub(super) async fn serve(mut self, mut phase: tokio::sync::watch::Receiver<Phase>) -> End {
+        if let Some(security) = &self.rules.security {
+            let (buffer, permits) = tokio::select! {
+                greeted = greeting::greet(&self.stream, &self.ingest, security) => match greeted {
+                    Ok(behind) => behind,
+                    Err(end) => return end,
+                },
+                () = reached(&mut phase, Phase::Close) => return End::Stopped,
+            };
+            (self.buffer, self.permits) = (buffer, permits);
+            if let Err(reject) = self.take_frames().await {
+                return End::Rejected(reject);
+            }
+        }
         let mut last_read = Instant::now();
         loop {
             if let Err(error) = self.write_acks() {
@@ -274,7 +284,7 @@ impl Connection {
             return Ok(());
         }
         let session = self.ingest.session();
-        session.tag(self.retag.apply(frame.tag, &mut self.tag));
+        session.tag(self.rules.retag.apply(frame.tag, &mut self.tag));
         session.open_frame();
         match decode::offer(&frame, inflated, session) {
             Ok(tally) if tally.bad > 0 => {
@@ -295,7 +305,7 @@ impl Connection {
 
     /// Inflates a payload, with a permit for every byte of room before it is taken.
     async fn inflate(&mut self, method: Method, payload: &[u8]) -> Result<(), Reject> {
-        let mut inflater = Inflater::new(method, payload, self.limits.frame);
+        let mut inflater = Inflater::new(method, payload, self.rules.frame_max);
         let mut room = inflater.hint()?;
         let Inflated { bytes, permits } = &mut self.inflated;
         bytes.clear();
@@ -321,20 +331,5 @@ impl Connection {
             }
         }
         Ok(())
-    }
-}
-
-impl Retag {
-    fn apply<'t>(&'t self, tag: &'t [u8], joined: &'t mut Vec<u8>) -> &'t [u8] {
-        match (&self.prefix, &self.tag) {
-            (Some(prefix), _) => {
-                joined.clear();
-                joined.extend_from_slice(prefix.as_bytes());
-                joined.extend_from_slice(tag);
-                joined
-            }
-            (None, Some(tag)) => tag.as_bytes(),
-            (None, None) => tag,
-        }
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Inflater<'p> {
 
 enum Source<'p> {
     Gzip {
-        member: GzDecoder<&'p [u8]>,
+        member: Box<GzDecoder<&'p [u8]>>,
         /// A byte that had no room.
         left_over: Option<u8>,
     },
@@ -68,7 +68,7 @@ impl<'p> Inflater<'p> {
     pub(super) fn new(method: Method, payload: &'p [u8], limit: usize) -> Self {
         let source = match method {
             Method::Gzip => Source::Gzip {
-                member: GzDecoder::new(payload),
+                member: Box::new(GzDecoder::new(payload)),
                 left_over: None,
             },
             Method::Zstd => Source::Zstd(payload),

@@ -3,10 +3,12 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`message`] | the shapes on the wire |
+//! | [`security`], [`greeting`] | the shared-key handshake, and the same on a socket |
 //! | [`framing`] | where frames end, in msgpack and JSON |
 //! | [`decode`] | from a frame to events |
 //! | [`inflate`] | decompression |
 //! | [`signal`] | metrics and traces, which are not logs |
+//! | [`retag`] | tags as the section wants them |
 //! | [`reject`] | why a frame is refused |
 //! | [`connection`] | one peer |
 //!
@@ -18,20 +20,30 @@
 //! | `Buffer_Max_Size` | 6144000 | the longest message, also after decompression |
 //! | `Tag_Prefix` | | put in front of every tag, without a dot |
 //! | `Tag` | | replaces every tag |
+//! | `Shared_Key`, `Empty_Shared_Key` | | peers have to know this key, or an empty one |
+//! | `Security.Users` | | names and passwords; peers have to know one of them too |
+//! | `Self_Hostname` | localhost | what we call ourselves in the handshake |
 //!
 //! <https://docs.fluentbit.io/manual/pipeline/inputs/forward>
 
 mod connection;
 mod decode;
 mod framing;
+mod greeting;
 mod inflate;
 mod message;
 mod reject;
+mod retag;
+mod security;
 mod signal;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use self::connection::{Connection, End, Limits, Retag};
+use self::connection::{Connection, End, Rules};
+use self::retag::Retag;
+use self::security::Security;
 use super::listen::{Address, Listener};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
@@ -42,8 +54,7 @@ const BUFFER_MAX_SIZE: u64 = 6_144_000;
 
 struct Forward {
     address: Address,
-    limits: Limits,
-    retag: Retag,
+    rules: Arc<Rules>,
     listener: Option<Listener>,
 }
 
@@ -59,20 +70,14 @@ pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> 
         tag: settings.text("tag"),
     };
     settings.accept(&["buffer_chunk_size", "workers", "threaded"]);
-    for key in ["shared_key", "security.users", "empty_shared_key"] {
-        if settings.text(key).is_some() {
-            settings.error(
-                key,
-                "the handshake is not supported yet, and running without it would accept anybody",
-            );
-        }
-    }
+    let security = Security::read(settings);
     Box::new(Forward {
         address,
-        limits: Limits {
-            frame: limit as usize,
-        },
-        retag,
+        rules: Arc::new(Rules {
+            frame_max: limit as usize,
+            retag,
+            security,
+        }),
         listener: None,
     })
 }
@@ -112,14 +117,14 @@ impl Input for Forward {
                 return;
             };
             crate::info!(&component, "listening on {}", listener.address());
-            let limiter = std::sync::Arc::new(Limiter::default());
+            let limiter = Arc::new(Limiter::default());
             let mut connections = tokio::task::JoinSet::new();
             let mut phase = context.phase.clone();
             loop {
                 tokio::select! {
                     stream = listener.accept(&component) => {
-                        let connection = Connection::new(stream, &context, self.limits, self.retag.clone());
-                        let (context, limiter) = (context.clone(), std::sync::Arc::clone(&limiter));
+                        let connection = Connection::new(stream, &context, &self.rules);
+                        let (context, limiter) = (context.clone(), Arc::clone(&limiter));
                         connections.spawn(async move {
                             let end = connection.serve(context.phase.clone()).await;
                             report(&end, &context, &limiter);

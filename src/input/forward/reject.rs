@@ -37,6 +37,15 @@ pub(super) enum Reject {
     /// The peer sends a handshake, and none is configured.
     #[error("the peer expects a shared_key handshake")]
     Handshake,
+    /// What came is no PING, and a handshake is configured.
+    #[error("the peer sends no PING; does it have the shared_key?")]
+    NoPing,
+    /// The peer does not know the shared key, or no user and password.
+    #[error("the peer's shared_key, user or password is not ours")]
+    Unauthorized,
+    /// The handshake took too long.
+    #[error("the peer did not finish the handshake in time")]
+    HandshakeTimeout,
     /// The time is no time.
     #[error("the time is no time")]
     Time,
@@ -82,6 +91,9 @@ impl Reject {
             Self::Tag => "tag",
             Self::Mode => "mode",
             Self::Handshake => "handshake",
+            Self::NoPing => "no_ping",
+            Self::Unauthorized => "unauthorized",
+            Self::HandshakeTimeout => "handshake_timeout",
             Self::Time => "time",
             Self::Record => "record",
             Self::Option => "option",

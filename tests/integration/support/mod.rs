@@ -7,6 +7,7 @@ pub(crate) mod msgpack;
 mod process;
 mod router;
 mod sink;
+pub(crate) mod vectors;
 
 use std::time::{Duration, Instant};
 
