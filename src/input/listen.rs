@@ -1,4 +1,4 @@
-//! Listening sockets, and the streams accepted from them, TCP and unix alike.
+//! Listening sockets, TCP and unix alike.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{Interest, Ready};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
+
+pub(super) use super::stream::{Socket, Stream};
 
 /// How long to leave the listener alone when the process is out of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -97,17 +98,17 @@ impl Listener {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(super) async fn accept(&mut self, component: &str) -> Stream {
+    pub(super) async fn accept(&mut self, component: &str) -> Socket {
         loop {
             let accepted = match &self.socket {
                 Bound::Tcp(listener) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| Stream::Tcp(stream)),
+                    .map(|(stream, _)| Socket::Tcp(stream)),
                 Bound::Unix(listener) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| Stream::Unix(stream)),
+                    .map(|(stream, _)| Socket::Unix(stream)),
             };
             match accepted {
                 Ok(stream) => {
@@ -180,53 +181,6 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
             drop(fs::remove_file(&self.path));
-        }
-    }
-}
-
-/// A connected peer.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Waits until one of `interest` is possible.
-    ///
-    /// # Errors
-    /// When the socket is broken.
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        match self {
-            Self::Tcp(stream) => stream.ready(interest).await,
-            Self::Unix(stream) => stream.ready(interest).await,
-        }
-    }
-
-    /// Reads what is there into the spare room of `buffer`; 0 is the end.
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing is there.
-    pub(super) fn try_read(&self, buffer: &mut impl bytes::BufMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-        }
-    }
-
-    /// Writes what the peer has room for.
-    ///
-    /// # Errors
-    /// `WouldBlock` when it has none.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
         }
     }
 }

@@ -4,9 +4,11 @@ mod dummy;
 mod forward;
 mod ingest;
 mod listen;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 use std::sync::Arc;
 
@@ -88,12 +90,20 @@ const INPUTS: &[(&str, Build)] = &[
     ("tcp", tcp::build),
 ];
 
+/// The inputs that can speak TLS.
+const TLS: &[&str] = &["forward", "tcp"];
+
 /// How to build the input called `name`.
 pub fn find(name: &str) -> Option<Build> {
     INPUTS
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, build)| *build)
+}
+
+/// Whether an input can speak TLS.
+pub fn speaks_tls(name: &str) -> bool {
+    TLS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The names of all inputs.

@@ -155,13 +155,15 @@ impl Builder<'_> {
             "rate_*",
             "workers",
         ]);
-        for key in ["tls.crt_file", "tls.key_file"] {
-            file_exists(&mut settings, key);
+        if !input::speaks_tls(settings.name()) {
+            if settings.flag("tls", false) {
+                settings.error(
+                    "tls",
+                    format!("{} does not support TLS", settings.subject()),
+                );
+            }
+            settings.accept(&["tls.*"]);
         }
-        if settings.flag("tls", false) {
-            settings.error("tls", "TLS on inputs is not supported yet; end it in front of Sluice, or listen on 127.0.0.1");
-        }
-        settings.accept(&["tls.*"]);
         let input = build(&mut settings, self.parsers);
         settings.finish();
         active.then(|| ReadInput {
@@ -270,14 +272,6 @@ fn storage_type(settings: &mut Settings<'_>, service: &Service) {
             settings.warning("storage.type", format!("{kind} is not supported yet; events are kept in memory, and senders wait when it is full"));
         }
         _ => {}
-    }
-}
-
-fn file_exists(settings: &mut Settings<'_>, key: &'static str) {
-    if let Some(file) = settings.text(key)
-        && let Err(error) = std::fs::File::open(&file)
-    {
-        settings.error(key, format!("cannot read {file}: {error}"));
     }
 }
 

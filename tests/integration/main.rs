@@ -34,5 +34,7 @@ mod retry;
 mod routing;
 // The end of the process.
 mod shutdown;
+// Inputs that speak TLS.
+mod tls;
 // Every recorded frame, good and bad, against one running process.
 mod vectors;

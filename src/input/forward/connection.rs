@@ -111,7 +111,7 @@ impl Connection {
     pub(super) async fn serve(mut self, mut phase: tokio::sync::watch::Receiver<Phase>) -> End {
         if let Some(security) = &self.rules.security {
             let (buffer, permits) = tokio::select! {
-                greeted = greeting::greet(&self.stream, &self.ingest, security) => match greeted {
+                greeted = greeting::greet(&mut self.stream, &self.ingest, security) => match greeted {
                     Ok(behind) => behind,
                     Err(end) => return end,
                 },
@@ -127,8 +127,9 @@ impl Connection {
             if let Err(error) = self.write_acks() {
                 return End::Broken(error);
             }
+            let interest = self.interest();
             tokio::select! {
-                ready = self.stream.ready(self.interest()) => match ready {
+                ready = self.stream.ready(interest) => match ready {
                     Ok(ready) if ready.is_readable() || ready.is_read_closed() => {}
                     Ok(_) => continue,
                     Err(error) => return End::Broken(error),

@@ -30,7 +30,7 @@ const ROOM: usize = 4096;
 /// # Cancel safety
 /// Not cancel safe: the peer would have to begin again.
 pub(super) async fn greet(
-    stream: &Stream,
+    stream: &mut Stream,
     ingest: &Ingest,
     security: &Arc<Security>,
 ) -> Result<(Vec<u8>, Vec<Permit>), End> {
@@ -73,7 +73,7 @@ pub(super) async fn greet(
 }
 
 /// Waits until the socket is ready, but not beyond the deadline.
-async fn ready(stream: &Stream, interest: Interest, deadline: Instant) -> Result<(), End> {
+async fn ready(stream: &mut Stream, interest: Interest, deadline: Instant) -> Result<(), End> {
     match timeout_at(deadline, stream.ready(interest)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(End::Broken(error)),
@@ -81,7 +81,7 @@ async fn ready(stream: &Stream, interest: Interest, deadline: Instant) -> Result
     }
 }
 
-async fn write_all(stream: &Stream, mut bytes: &[u8], deadline: Instant) -> Result<(), End> {
+async fn write_all(stream: &mut Stream, mut bytes: &[u8], deadline: Instant) -> Result<(), End> {
     while !bytes.is_empty() {
         ready(stream, Interest::WRITABLE, deadline).await?;
         match stream.try_write(bytes) {

@@ -22,6 +22,7 @@
 //! | `Tag` | | replaces every tag |
 //! | `Shared_Key`, `Empty_Shared_Key` | | peers have to know this key, or an empty one |
 //! | `Security.Users` | | names and passwords; peers have to know one of them too |
+//! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
 //! | `Self_Hostname` | localhost | what we call ourselves in the handshake |
 //!
 //! <https://docs.fluentbit.io/manual/pipeline/inputs/forward>
@@ -45,6 +46,7 @@ use self::connection::{Connection, End, Rules};
 use self::retag::Retag;
 use self::security::Security;
 use super::listen::{Address, Listener};
+use super::tls::{self, Tls};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
 use crate::parser::Parsers;
@@ -55,6 +57,7 @@ const BUFFER_MAX_SIZE: u64 = 6_144_000;
 struct Forward {
     address: Address,
     rules: Arc<Rules>,
+    tls: Option<Arc<Tls>>,
     listener: Option<Listener>,
 }
 
@@ -78,6 +81,7 @@ pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> 
             retag,
             security,
         }),
+        tls: Tls::read(settings),
         listener: None,
     })
 }
@@ -122,12 +126,15 @@ impl Input for Forward {
             let mut phase = context.phase.clone();
             loop {
                 tokio::select! {
-                    stream = listener.accept(&component) => {
-                        let connection = Connection::new(stream, &context, &self.rules);
+                    socket = listener.accept(&component) => {
+                        let (rules, tls) = (Arc::clone(&self.rules), self.tls.clone());
                         let (context, limiter) = (context.clone(), Arc::clone(&limiter));
                         connections.spawn(async move {
-                            let end = connection.serve(context.phase.clone()).await;
-                            report(&end, &context, &limiter);
+                            if let Some(stream) = tls::accept(tls.as_deref(), socket, &context).await {
+                                let connection = Connection::new(stream, &context, &rules);
+                                let end = connection.serve(context.phase.clone()).await;
+                                report(&end, &context, &limiter);
+                            }
                         });
                     }
                     Some(_) = connections.join_next() => {}

@@ -20,17 +20,6 @@ const READ: usize = 32 * 1024;
 /// escapes stands in two places meanwhile.
 const ROOM: usize = 4;
 
-/// The peer as records name it.
-pub(super) fn name(stream: &Stream) -> String {
-    match stream {
-        Stream::Tcp(stream) => stream
-            .peer_addr()
-            .map(|peer| format!("tcp://{peer}"))
-            .unwrap_or_default(),
-        Stream::Unix(_) => "unix://".to_owned(),
-    }
-}
-
 /// A peer and what is known of it.
 pub(super) struct Connection {
     stream: Stream,

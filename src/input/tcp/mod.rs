@@ -12,6 +12,7 @@
 //! | `Separator` | `\n` | ends a line; `\r`, `\n`, `\t`, `\\` and the like may be written |
 //! | `Buffer_Size` | `Chunk_Size` | the longest object or line, in KB unless it has a unit |
 //! | `Chunk_Size` | 32 | the same where `Buffer_Size` is not set |
+//! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
 //! | `Source_Address_Key` | | the key under which a record gets its peer, as in `tcp://10.0.0.1:5060` |
 //!
 //! An array becomes `{"msg": [..]}`, a line `{"log": "line"}`. What is no JSON costs its own line and nothing else. A line that
@@ -29,6 +30,7 @@ use futures_util::future::BoxFuture;
 use self::connection::{Connection, Reporter};
 use self::framing::{Format, Framing};
 use super::listen::{Address, Listener};
+use super::tls::{self, Tls};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
 use crate::parser::Parsers;
@@ -42,6 +44,7 @@ struct Tcp {
     format: Format,
     limit: usize,
     source_key: Option<String>,
+    tls: Option<Arc<Tls>>,
     listener: Option<Listener>,
 }
 
@@ -75,6 +78,7 @@ fn read(settings: &mut Settings<'_>) -> Tcp {
         format: format(settings),
         limit,
         source_key: settings.text("source_address_key"),
+        tls: Tls::read(settings),
         listener: None,
     }
 }
@@ -143,11 +147,16 @@ impl Input for Tcp {
             let mut phase = context.phase.clone();
             loop {
                 tokio::select! {
-                    stream = listener.accept(&component) => {
-                        let source = self.source_key.as_ref().map(|key| (key.as_str(), connection::name(&stream)));
+                    socket = listener.accept(&component) => {
+                        let source = self.source_key.as_ref().map(|key| (key.as_str(), socket.name()));
                         let framing = Framing::new(&self.format, self.limit, source);
-                        let connection = Connection::new(stream, &context, framing, Arc::clone(&reporter));
-                        connections.spawn(connection.serve(context.phase.clone()));
+                        let (context, tls, reporter) = (context.clone(), self.tls.clone(), Arc::clone(&reporter));
+                        connections.spawn(async move {
+                            if let Some(stream) = tls::accept(tls.as_deref(), socket, &context).await {
+                                let connection = Connection::new(stream, &context, framing, reporter);
+                                connection.serve(context.phase.clone()).await;
+                            }
+                        });
                     }
                     Some(_) = connections.join_next() => {}
                     () = reached(&mut phase, Phase::Close) => break,
