@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+use super::net::Net;
+use super::slots::Slots;
 
 pub(super) use super::stream::{Socket, Stream};
 
@@ -26,6 +29,7 @@ pub(super) enum Address {
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp(host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path, _) => write!(f, "unix:{}", path.display()),
         }
@@ -40,7 +44,17 @@ pub(super) struct Listener {
     address: Address,
     /// Removed when the listener goes.
     _file: Option<SocketFile>,
-    exhausted: bool,
+    /// What keeps peers waiting, once it has been said.
+    trouble: Option<Trouble>,
+}
+
+/// Why peers have to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// As many are connected as may be.
+    Full,
+    /// The system has no descriptor, or no memory, for another.
+    Exhausted,
 }
 
 #[derive(Debug)]
@@ -54,9 +68,9 @@ impl Listener {
     ///
     /// # Errors
     /// A sentence that names the address and what to do.
-    pub(super) fn bind(address: &Address) -> Result<Self, String> {
+    pub(super) fn bind(address: &Address, net: &Net) -> Result<Self, String> {
         let bound = match address {
-            Address::Tcp(host, port) => bind_tcp(host, *port).map(|socket| (socket, None)),
+            Address::Tcp(host, port) => bind_tcp(host, *port, net).map(|socket| (socket, None)),
             Address::Unix(path, mode) => {
                 bind_unix(path, *mode).map(|(socket, file)| (socket, Some(file)))
             }
@@ -85,7 +99,7 @@ impl Listener {
             socket,
             address,
             _file: file,
-            exhausted: false,
+            trouble: None,
         })
     }
 
@@ -94,39 +108,59 @@ impl Listener {
         &self.address
     }
 
-    /// Waits for the next peer. Running out of descriptors is survived: the error comes out once, then it waits.
+    /// Waits for the next peer. When there may be no more of them, or the process is out of descriptors, that is said once, and
+    /// they wait.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn accept(&mut self, component: &str) -> Socket {
+        let slots = Slots::of_process();
+        if slots.is_full() {
+            let count = slots.count();
+            self.say(Trouble::Full, || {
+                crate::warning!(
+                    component,
+                    "{count} peers are connected, which is all the limit on descriptors has room for; others wait"
+                );
+            });
+        }
+        let mut slot = slots.take().await;
         loop {
             let accepted = match &self.socket {
                 Bound::Tcp(listener) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| Socket::Tcp(stream)),
+                    .map(|(stream, _)| Socket::tcp(stream, slot.take())),
                 Bound::Unix(listener) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| Socket::Unix(stream)),
+                    .map(|(stream, _)| Socket::unix(stream, slot.take())),
             };
             match accepted {
-                Ok(stream) => {
-                    self.exhausted = false;
-                    return stream;
+                Ok(socket) => {
+                    if !slots.is_full() {
+                        self.trouble = None;
+                    }
+                    return socket;
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
-                    if !self.exhausted {
+                    self.say(Trouble::Exhausted, || {
                         crate::error!(
                             component,
                             "cannot accept connections: {error}; trying on, peers wait"
                         );
-                    }
-                    self.exhausted = true;
+                    });
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Says something once.
+    fn say(&mut self, trouble: Trouble, say: impl FnOnce()) {
+        if self.trouble.replace(trouble) != Some(trouble) {
+            say();
         }
     }
 }
@@ -139,11 +173,32 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-fn bind_tcp(host: &str, port: u16) -> io::Result<Bound> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let listener = std::net::TcpListener::bind(addresses.as_slice())?;
-    listener.set_nonblocking(true)?;
-    Ok(Bound::Tcp(TcpListener::from_std(listener)?))
+/// Listens on the first address of the host that can be had.
+fn bind_tcp(host: &str, port: u16, net: &Net) -> io::Result<Bound> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in (host, port).to_socket_addrs()? {
+        match listen(address, net) {
+            Ok(listener) => return Ok(Bound::Tcp(listener)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen(address: SocketAddr, net: &Net) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()?
+    } else {
+        TcpSocket::new_v4()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(net.share_port)?;
+    // Accepted sockets inherit both. An acknowledgement must not wait for the one before it to arrive, and a peer whose machine
+    // is gone must not hold its descriptor for ever.
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(net.backlog)
 }
 
 fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<(Bound, SocketFile)> {
@@ -193,16 +248,42 @@ mod tests {
         std::env::temp_dir().join(format!("sluice-listen-{}-{name}", std::process::id()))
     }
 
+    fn bind(address: &Address) -> Result<Listener, String> {
+        Listener::bind(address, &Net::default())
+    }
+
+    #[tokio::test]
+    async fn ipv6_is_listened_on_and_shown_in_brackets() {
+        let mut listener = bind(&Address::Tcp("::1".to_owned(), 0)).unwrap();
+        let address = listener.address().to_string();
+        assert!(address.starts_with("[::1]:"), "{address}");
+        let _peer = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let socket = listener.accept("test").await;
+        assert!(socket.name().starts_with("tcp://[::1]:"));
+    }
+
+    #[tokio::test]
+    async fn a_port_is_shared_only_when_both_want_that() {
+        let net = |share_port| Net {
+            share_port,
+            ..Net::default()
+        };
+        let first = Listener::bind(&Address::Tcp("127.0.0.1".to_owned(), 0), &net(true)).unwrap();
+        assert!(Listener::bind(first.address(), &net(true)).is_ok());
+        let alone = Listener::bind(first.address(), &net(false)).unwrap_err();
+        assert!(alone.contains("is another router running"), "{alone}");
+    }
+
     #[tokio::test]
     async fn a_socket_left_behind_is_replaced_and_removed_at_the_end() {
         let path = path("stale");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&Address::Unix(path.clone(), Some(0o666))).unwrap();
+        let listener = bind(&Address::Unix(path.clone(), Some(0o666))).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o666
         );
-        let in_use = Listener::bind(&Address::Unix(path.clone(), None)).unwrap_err();
+        let in_use = bind(&Address::Unix(path.clone(), None)).unwrap_err();
         assert!(in_use.contains("is another router running"), "{in_use}");
         drop(listener);
         assert!(!path.exists());
@@ -212,7 +293,7 @@ mod tests {
     async fn a_file_that_is_no_socket_is_left_alone() {
         let path = path("file");
         fs::write(&path, "precious").unwrap();
-        assert!(Listener::bind(&Address::Unix(path.clone(), None)).is_err());
+        assert!(bind(&Address::Unix(path.clone(), None)).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(path).unwrap();
     }

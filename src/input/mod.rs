@@ -4,6 +4,8 @@ mod dummy;
 mod forward;
 mod ingest;
 mod listen;
+mod net;
+mod slots;
 mod stream;
 mod tcp;
 #[cfg(test)]

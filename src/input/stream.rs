@@ -6,18 +6,40 @@ use bytes::BufMut;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::slots::Slot;
 use super::tls::Session;
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) enum Socket {
-    /// Over TCP.
+pub(super) struct Socket {
+    kind: Kind,
+    /// Its place among the connections that there may be.
+    _slot: Option<Slot>,
+}
+
+#[derive(Debug)]
+enum Kind {
     Tcp(TcpStream),
-    /// Over a unix socket.
     Unix(UnixStream),
 }
 
 impl Socket {
+    /// A peer that came over TCP.
+    pub(super) fn tcp(stream: TcpStream, slot: Option<Slot>) -> Self {
+        Self {
+            kind: Kind::Tcp(stream),
+            _slot: slot,
+        }
+    }
+
+    /// A peer that came over a unix socket.
+    pub(super) fn unix(stream: UnixStream, slot: Option<Slot>) -> Self {
+        Self {
+            kind: Kind::Unix(stream),
+            _slot: slot,
+        }
+    }
+
     /// Waits until one of `interest` is possible.
     ///
     /// # Errors
@@ -26,9 +48,9 @@ impl Socket {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        match self {
-            Self::Tcp(stream) => stream.ready(interest).await,
-            Self::Unix(stream) => stream.ready(interest).await,
+        match &self.kind {
+            Kind::Tcp(stream) => stream.ready(interest).await,
+            Kind::Unix(stream) => stream.ready(interest).await,
         }
     }
 
@@ -37,9 +59,9 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
+        match &self.kind {
+            Kind::Tcp(stream) => stream.try_read_buf(buffer),
+            Kind::Unix(stream) => stream.try_read_buf(buffer),
         }
     }
 
@@ -48,20 +70,20 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` when it has none.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+        match &self.kind {
+            Kind::Tcp(stream) => stream.try_write(bytes),
+            Kind::Unix(stream) => stream.try_write(bytes),
         }
     }
 
     /// The peer as records name it.
     pub(super) fn name(&self) -> String {
-        match self {
-            Self::Tcp(stream) => stream
+        match &self.kind {
+            Kind::Tcp(stream) => stream
                 .peer_addr()
                 .map(|peer| format!("tcp://{peer}"))
                 .unwrap_or_default(),
-            Self::Unix(_) => "unix://".to_owned(),
+            Kind::Unix(_) => "unix://".to_owned(),
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::Interest;
+use tokio::time::Instant;
 
 use super::decode;
 use super::framing::Framing;
 use super::greeting;
 use super::inflate::{Inflater, Method};
 use super::message::{self, Body};
+use super::patience::Patience;
 use super::reject::Reject;
 use super::retag::Retag;
 use super::security::Security;
@@ -32,10 +34,6 @@ const FULL_ENOUGH: usize = 16 * 1024;
 const BUSY: Duration = Duration::from_millis(2);
 /// How long they gather. Far less than the socket's buffer lasts.
 const GATHER: Duration = Duration::from_millis(1);
-
-/// A peer that is silent for so long in the middle of a message is closed, but only while others wait for the memory that
-/// the message takes. What it sent was never acknowledged, so a living peer sends it again.
-const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -62,6 +60,8 @@ pub(super) struct Rules {
     pub retag: Retag,
     /// What peers have to know.
     pub security: Option<Arc<Security>>,
+    /// How long a peer may be silent.
+    pub io_timeout: Option<Duration>,
 }
 
 /// A decompressed payload.
@@ -122,12 +122,16 @@ impl Connection {
                 return End::Rejected(reject);
             }
         }
-        let mut last_read = Instant::now();
+        let mut patience = Patience::new(self.rules.io_timeout);
         loop {
             if let Err(error) = self.write_acks() {
                 return End::Broken(error);
             }
+            if self.acks.len() >= ACKS_MAX {
+                self.rest();
+            }
             let interest = self.interest();
+            let wait = patience.wait(self.buffer.len());
             tokio::select! {
                 ready = self.stream.ready(interest) => match ready {
                     Ok(ready) if ready.is_readable() || ready.is_read_closed() => {}
@@ -135,17 +139,19 @@ impl Connection {
                     Err(error) => return End::Broken(error),
                 },
                 () = reached(&mut phase, Phase::Close) => return self.finish().await,
-                () = tokio::time::sleep(STALLED_AFTER), if !self.buffer.is_empty() => {
-                    if self.ingest.is_memory_short() {
-                        return End::Rejected(Reject::Stalled);
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
+                    match patience.judge(self.buffer.len(), self.ingest.is_memory_short()) {
+                        Ok(()) => continue,
+                        Err(reject) => return End::Rejected(reject),
                     }
-                    continue;
                 }
             }
+            let (held, asked) = (self.buffer.len(), Instant::now());
             let read = tokio::select! {
                 read = self.read() => read,
                 () = reached(&mut phase, Phase::Close) => return self.finish().await,
             };
+            patience.note_pause(asked);
             let (length, room) = match read {
                 Ok((0, _)) => {
                     return End::Closed {
@@ -163,8 +169,11 @@ impl Connection {
                 return End::Rejected(reject);
             }
             drop(room);
-            let since = last_read.elapsed();
-            last_read = Instant::now();
+            let is_next = self.buffer.len() < held + length;
+            let since = match patience.note_read(self.buffer.len(), is_next) {
+                Ok(since) => since,
+                Err(reject) => return End::Rejected(reject),
+            };
             if length < FULL_ENOUGH && since < BUSY && self.acks.is_empty() {
                 tokio::time::sleep(GATHER).await;
             }

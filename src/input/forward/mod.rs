@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`message`] | the shapes on the wire |
 //! | [`security`], [`greeting`] | the shared-key handshake, and the same on a socket |
+//! | [`heartbeat`] | Fluentd's, over UDP |
 //! | [`framing`] | where frames end, in msgpack and JSON |
 //! | [`decode`] | from a frame to events |
 //! | [`inflate`] | decompression |
 //! | [`signal`] | metrics and traces, which are not logs |
+//! | [`patience`] | how long a peer may be silent, and how slow |
 //! | [`retag`] | tags as the section wants them |
 //! | [`reject`] | why a frame is refused |
 //! | [`connection`] | one peer |
@@ -22,6 +24,8 @@
 //! | `Tag` | | replaces every tag |
 //! | `Shared_Key`, `Empty_Shared_Key` | | peers have to know this key, or an empty one |
 //! | `Security.Users` | | names and passwords; peers have to know one of them too |
+//! | `UDP_Heartbeat` | off | answer Fluentd's heartbeats, over UDP on the same port |
+//! | `net.*` | | see [`net`](super::net) |
 //! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
 //! | `Self_Hostname` | localhost | what we call ourselves in the handshake |
 //!
@@ -31,21 +35,27 @@ mod connection;
 mod decode;
 mod framing;
 mod greeting;
+mod heartbeat;
 mod inflate;
 mod message;
+mod patience;
 mod reject;
 mod retag;
 mod security;
 mod signal;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use self::connection::{Connection, End, Rules};
+use self::heartbeat::Heartbeat;
 use self::retag::Retag;
 use self::security::Security;
 use super::listen::{Address, Listener};
+use super::net::Net;
 use super::tls::{self, Tls};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
@@ -57,8 +67,11 @@ const BUFFER_MAX_SIZE: u64 = 6_144_000;
 struct Forward {
     address: Address,
     rules: Arc<Rules>,
+    net: Net,
     tls: Option<Arc<Tls>>,
+    udp_heartbeat: bool,
     listener: Option<Listener>,
+    heartbeat: Option<Heartbeat>,
 }
 
 /// Reads the section.
@@ -74,15 +87,24 @@ pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> 
     };
     settings.accept(&["buffer_chunk_size", "workers", "threaded"]);
     let security = Security::read(settings);
+    let net = Net::read(settings);
+    let udp_heartbeat = settings.flag("udp_heartbeat", false);
+    if udp_heartbeat && matches!(address, Address::Unix(..)) {
+        settings.error("udp_heartbeat", "needs a port; there is a `unix_path`");
+    }
     Box::new(Forward {
         address,
         rules: Arc::new(Rules {
             frame_max: limit as usize,
             retag,
             security,
+            io_timeout: net.io_timeout,
         }),
-        tls: Tls::read(settings),
+        net,
+        tls: Tls::read(settings, net),
+        udp_heartbeat,
         listener: None,
+        heartbeat: None,
     })
 }
 
@@ -110,7 +132,11 @@ fn address(settings: &mut Settings<'_>) -> Address {
 
 impl Input for Forward {
     fn bind(&mut self) -> Result<(), String> {
-        self.listener = Some(Listener::bind(&self.address)?);
+        let listener = Listener::bind(&self.address, &self.net)?;
+        if self.udp_heartbeat {
+            self.heartbeat = Some(Heartbeat::bind(listener.address())?);
+        }
+        self.listener = Some(listener);
         Ok(())
     }
 
@@ -138,12 +164,20 @@ impl Input for Forward {
                         });
                     }
                     Some(_) = connections.join_next() => {}
+                    () = beat(self.heartbeat.as_ref()), if self.heartbeat.is_some() => {}
                     () = reached(&mut phase, Phase::Close) => break,
                 }
             }
             drop(listener);
             while connections.join_next().await.is_some() {}
         })
+    }
+}
+
+/// Answers heartbeats, if there are any to answer.
+async fn beat(heartbeat: Option<&Heartbeat>) {
+    if let Some(heartbeat) = heartbeat {
+        heartbeat.answer().await;
     }
 }
 

@@ -76,6 +76,12 @@ pub(super) enum Reject {
     /// The peer fell silent in the middle of a message while others waited for the memory it holds.
     #[error("the peer fell silent in the middle of a message while others waited for memory")]
     Stalled,
+    /// The message comes at less than 1 KiB a second, for more than a minute.
+    #[error("the peer sends a message more slowly than anybody does")]
+    Slow,
+    /// Nothing came for as long as `net.io_timeout`.
+    #[error("the peer was silent for net.io_timeout")]
+    Silent,
 }
 
 impl Reject {
@@ -104,6 +110,8 @@ impl Reject {
             Self::InflatedTooLarge => "inflated_too_large",
             Self::NoEvent => "no_event",
             Self::Stalled => "stalled",
+            Self::Slow => "slow",
+            Self::Silent => "io_timeout",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     ingest: Ingest,
     tag: Tag,
     framing: Framing,
+    /// How long a peer may be silent.
+    io_timeout: Option<Duration>,
     /// Bytes read and not taken yet.
     buffer: Vec<u8>,
     /// The room of `buffer` within the budget. Given back when a connection falls idle.
@@ -39,6 +42,7 @@ impl Connection {
         stream: Stream,
         context: &Context,
         framing: Framing,
+        io_timeout: Option<Duration>,
         reporter: Arc<Reporter>,
     ) -> Self {
         Self {
@@ -46,6 +50,7 @@ impl Connection {
             ingest: Ingest::open(context),
             tag: context.tag.clone(),
             framing,
+            io_timeout,
             buffer: Vec::new(),
             permits: Vec::new(),
             reporter,
@@ -58,6 +63,9 @@ impl Connection {
             let ready = tokio::select! {
                 ready = self.stream.ready(Interest::READABLE) => ready.map(|_| ()),
                 () = reached(&mut phase, Phase::Close) => return self.finish().await,
+                () = tokio::time::sleep(self.io_timeout.unwrap_or_default()), if self.io_timeout.is_some() => {
+                    Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for net.io_timeout"))
+                }
             };
             if let Err(error) = ready {
                 return self.end(Some(&error)).await;

@@ -12,6 +12,7 @@
 //! | `Separator` | `\n` | ends a line; `\r`, `\n`, `\t`, `\\` and the like may be written |
 //! | `Buffer_Size` | `Chunk_Size` | the longest object or line, in KB unless it has a unit |
 //! | `Chunk_Size` | 32 | the same where `Buffer_Size` is not set |
+//! | `net.*` | | see [`net`](super::net) |
 //! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
 //! | `Source_Address_Key` | | the key under which a record gets its peer, as in `tcp://10.0.0.1:5060` |
 //!
@@ -30,6 +31,7 @@ use futures_util::future::BoxFuture;
 use self::connection::{Connection, Reporter};
 use self::framing::{Format, Framing};
 use super::listen::{Address, Listener};
+use super::net::Net;
 use super::tls::{self, Tls};
 use super::{Context, Input, Phase, reached};
 use crate::config::Settings;
@@ -44,6 +46,7 @@ struct Tcp {
     format: Format,
     limit: usize,
     source_key: Option<String>,
+    net: Net,
     tls: Option<Arc<Tls>>,
     listener: Option<Listener>,
 }
@@ -73,12 +76,14 @@ fn read(settings: &mut Settings<'_>) -> Tcp {
             "not supported yet; write `format none` and parse with a filter",
         );
     }
+    let net = Net::read(settings);
     Tcp {
         address,
         format: format(settings),
         limit,
         source_key: settings.text("source_address_key"),
-        tls: Tls::read(settings),
+        net,
+        tls: Tls::read(settings, net),
         listener: None,
     }
 }
@@ -131,7 +136,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 impl Input for Tcp {
     fn bind(&mut self) -> Result<(), String> {
-        self.listener = Some(Listener::bind(&self.address)?);
+        self.listener = Some(Listener::bind(&self.address, &self.net)?);
         Ok(())
     }
 
@@ -151,9 +156,10 @@ impl Input for Tcp {
                         let source = self.source_key.as_ref().map(|key| (key.as_str(), socket.name()));
                         let framing = Framing::new(&self.format, self.limit, source);
                         let (context, tls, reporter) = (context.clone(), self.tls.clone(), Arc::clone(&reporter));
+                        let io_timeout = self.net.io_timeout;
                         connections.spawn(async move {
                             if let Some(stream) = tls::accept(tls.as_deref(), socket, &context).await {
-                                let connection = Connection::new(stream, &context, framing, reporter);
+                                let connection = Connection::new(stream, &context, framing, io_timeout, reporter);
                                 connection.serve(context.phase.clone()).await;
                             }
                         });

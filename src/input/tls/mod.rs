@@ -24,12 +24,10 @@ pub(super) use self::session::Session;
 
 use self::files::{Files, Stamp};
 use super::listen::{Socket, Stream};
+use super::net::Net;
 use super::{Context, Phase, reached};
 use crate::config::Settings;
 use crate::telemetry::log::Limiter;
-
-/// How long a peer may take for its handshake, unless `net.accept_timeout` says otherwise.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The least time between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,6 +43,7 @@ pub(super) async fn accept(tls: Option<&Tls>, socket: Socket, context: &Context)
 /// What an input needs to speak TLS.
 pub(super) struct Tls {
     files: Files,
+    net: Net,
     state: Mutex<State>,
     failed: Limiter,
 }
@@ -58,7 +57,7 @@ struct State {
 
 impl Tls {
     /// Reads the settings and the files; nothing when TLS is off or something is wrong, which is reported.
-    pub(super) fn read(settings: &mut Settings<'_>) -> Option<Arc<Self>> {
+    pub(super) fn read(settings: &mut Settings<'_>, net: Net) -> Option<Arc<Self>> {
         let is_on = settings.flag("tls", false);
         let files = Files::read(settings, is_on);
         if !is_on {
@@ -69,6 +68,7 @@ impl Tls {
         match files.load() {
             Ok(config) => Some(Arc::new(Self {
                 files,
+                net,
                 state: Mutex::new(State {
                     config,
                     stamp,
@@ -88,7 +88,7 @@ impl Tls {
         let component = context.component();
         let mut phase = context.phase.clone();
         let opened = tokio::select! {
-            opened = tokio::time::timeout(HANDSHAKE_WITHIN, self.open(socket, &component)) => opened,
+            opened = tokio::time::timeout(self.net.accept_timeout, self.open(socket, &component)) => opened,
             () = reached(&mut phase, Phase::Close) => return None,
         };
         let error = match opened {
