@@ -26,6 +26,8 @@ mod health;
 mod limits;
 // What our own log never shows.
 mod own_log;
+// Lines that Docker cut.
+mod partial;
 // Requests of which a part is taken.
 mod partial_failure;
 // Faults that pass, and faults that do not.

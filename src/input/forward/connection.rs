@@ -12,6 +12,7 @@ use super::framing::Framing;
 use super::greeting;
 use super::inflate::{Inflater, Method};
 use super::message::{self, Body};
+use super::partial::Joiner;
 use super::patience::Patience;
 use super::reject::Reject;
 use super::retag::Retag;
@@ -62,6 +63,8 @@ pub(super) struct Rules {
     pub security: Option<Arc<Security>>,
     /// How long a peer may be silent.
     pub io_timeout: Option<Duration>,
+    /// Whether Docker's pieces are put together.
+    pub join_partial: bool,
 }
 
 /// A decompressed payload.
@@ -77,6 +80,8 @@ pub(super) struct Connection {
     stream: Stream,
     ingest: Ingest,
     rules: Arc<Rules>,
+    /// Puts pieces together, where that is configured.
+    joiner: Option<Arc<Joiner>>,
     /// Bytes read and not taken yet; starts with the first byte of a frame.
     buffer: Vec<u8>,
     /// The room of `buffer` within the budget. Given back when a connection falls idle.
@@ -91,11 +96,17 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes over a stream.
-    pub(super) fn new(stream: Stream, context: &Context, rules: &Arc<Rules>) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        context: &Context,
+        rules: &Arc<Rules>,
+        joiner: Option<Arc<Joiner>>,
+    ) -> Self {
         Self {
             stream,
             ingest: Ingest::open(context),
             rules: Arc::clone(rules),
+            joiner,
             buffer: Vec::new(),
             permits: Vec::new(),
             framing: Framing::new(rules.frame_max),
@@ -294,9 +305,14 @@ impl Connection {
             return Ok(());
         }
         let session = self.ingest.session();
-        session.tag(self.rules.retag.apply(frame.tag, &mut self.tag));
+        let tag = self.rules.retag.apply(frame.tag, &mut self.tag);
+        session.tag(tag);
         session.open_frame();
-        match decode::offer(&frame, inflated, session) {
+        let offered = match &self.joiner {
+            None => decode::offer(&frame, inflated, session),
+            Some(joiner) => joiner.offer(tag, &frame, inflated, session),
+        };
+        match offered {
             Ok(tally) if tally.bad > 0 => {
                 metrics::counter!("sluice_events_skipped_total", "name" => self.name.to_string())
                     .increment(tally.bad);

@@ -9,6 +9,7 @@
 //! | [`decode`] | from a frame to events |
 //! | [`inflate`] | decompression |
 //! | [`signal`] | metrics and traces, which are not logs |
+//! | [`partial`] | Docker's pieces put together |
 //! | [`patience`] | how long a peer may be silent, and how slow |
 //! | [`retag`] | tags as the section wants them |
 //! | [`reject`] | why a frame is refused |
@@ -25,6 +26,7 @@
 //! | `Shared_Key`, `Empty_Shared_Key` | | peers have to know this key, or an empty one |
 //! | `Security.Users` | | names and passwords; peers have to know one of them too |
 //! | `UDP_Heartbeat` | off | answer Fluentd's heartbeats, over UDP on the same port |
+//! | `docker.join_partial` | off | put lines together that Docker has cut |
 //! | `net.*` | | see [`net`](super::net) |
 //! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
 //! | `Self_Hostname` | localhost | what we call ourselves in the handshake |
@@ -38,6 +40,7 @@ mod greeting;
 mod heartbeat;
 mod inflate;
 mod message;
+mod partial;
 mod patience;
 mod reject;
 mod retag;
@@ -52,6 +55,7 @@ use futures_util::future::BoxFuture;
 
 use self::connection::{Connection, End, Rules};
 use self::heartbeat::Heartbeat;
+use self::partial::Joiner;
 use self::retag::Retag;
 use self::security::Security;
 use super::listen::{Address, Listener};
@@ -99,6 +103,7 @@ pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> 
             retag,
             security,
             io_timeout: net.io_timeout,
+            join_partial: settings.flag("docker.join_partial", false),
         }),
         net,
         tls: Tls::read(settings, net),
@@ -148,16 +153,22 @@ impl Input for Forward {
             };
             crate::info!(&component, "listening on {}", listener.address());
             let limiter = Arc::new(Limiter::default());
+            let joiner = self.rules.join_partial.then(|| {
+                let joiner = Arc::new(Joiner::new(&context.budget, self.rules.frame_max));
+                let (sweeper, context) = (Arc::clone(&joiner), context.clone());
+                tokio::spawn(async move { sweeper.sweep(&context).await });
+                joiner
+            });
             let mut connections = tokio::task::JoinSet::new();
             let mut phase = context.phase.clone();
             loop {
                 tokio::select! {
                     socket = listener.accept(&component) => {
                         let (rules, tls) = (Arc::clone(&self.rules), self.tls.clone());
-                        let (context, limiter) = (context.clone(), Arc::clone(&limiter));
+                        let (joiner, context, limiter) = (joiner.clone(), context.clone(), Arc::clone(&limiter));
                         connections.spawn(async move {
                             if let Some(stream) = tls::accept(tls.as_deref(), socket, &context).await {
-                                let connection = Connection::new(stream, &context, &rules);
+                                let connection = Connection::new(stream, &context, &rules, joiner);
                                 let end = connection.serve(context.phase.clone()).await;
                                 report(&end, &context, &limiter);
                             }
@@ -170,6 +181,9 @@ impl Input for Forward {
             }
             drop(listener);
             while connections.join_next().await.is_some() {}
+            if let Some(joiner) = joiner {
+                joiner.finish(&context).await;
+            }
         })
     }
 }

@@ -29,6 +29,7 @@ fn rules() -> Rules {
         retag: Retag::default(),
         security: None,
         io_timeout: None,
+        join_partial: false,
     }
 }
 
@@ -47,7 +48,7 @@ impl Pair {
         let (context, phase) = keeper.context(64 << 20);
         let (peer, socket) = UnixStream::pair().unwrap();
         let stream = Stream::Plain(Socket::unix(socket, None));
-        let connection = Connection::new(stream, &context, &Arc::new(rules));
+        let connection = Connection::new(stream, &context, &Arc::new(rules), None);
         let served = tokio::spawn(connection.serve(context.phase.clone()));
         Self {
             peer,
