@@ -173,6 +173,7 @@ impl Scanner {
         if self.position == 0
             && let Some(end) = flat_len(bytes)
         {
+            (self.position, self.depth) = (end, 0);
             return Ok(Some(end));
         }
         self.resume(bytes)

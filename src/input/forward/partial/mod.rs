@@ -206,8 +206,8 @@ mod tests {
     use crate::event::EventTime;
     use crate::input::Dispatch as _;
     use crate::input::testing::Keeper;
+    use crate::msgpack::json::Json;
     use crate::msgpack::write;
-    use crate::output::json::Json;
 
     /// An input that joins, and what it kept.
     struct Stage {
