@@ -82,19 +82,7 @@ fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<Plan, Exi
     let service = Service::read(&config, &invocation.service, invocation.verbose, problems);
     let plan = pipeline::plan(&config, &invocation.sections, service, problems);
     if problems.has_errors() {
-        for problem in problems.errors().chain(problems.warnings()) {
-            eprintln!(
-                "[{}] [config] {problem}",
-                if problem.severity == config::Severity::Error {
-                    "error"
-                } else {
-                    " warn"
-                }
-            );
-        }
-        if problems.omitted() > 0 {
-            eprintln!("[error] [config] and {} more", problems.omitted());
-        }
+        eprint!("{}", problems.report());
         eprintln!("[error] configuration file contains errors, aborting.");
         return Err(ExitCode::FAILURE);
     }
@@ -105,9 +93,7 @@ fn dry_run(invocation: &Invocation) -> ExitCode {
     let mut problems = Problems::strict();
     match prepare(invocation, &mut problems) {
         Ok(_) => {
-            for problem in problems.warnings() {
-                eprintln!("[ warn] [config] {problem}");
-            }
+            eprint!("{}", problems.report());
             eprintln!("configuration test is successful");
             ExitCode::SUCCESS
         }

@@ -199,12 +199,9 @@ fn health(parser: &mut Parser) -> Result<Command, CliError> {
 impl Invocation {
     /// Begins an instance, to which the flags that follow belong.
     fn begin(&mut self, kind: SectionKind, name: &str) {
-        let properties = vec![property("name", name)];
-        self.sections.push(Section {
-            kind,
-            place: Place::command_line(),
-            properties,
-        });
+        let mut section = Section::new(kind, Place::command_line());
+        section.properties.push(property("name", name));
+        self.sections.push(section);
     }
 
     /// Sets a `[SERVICE]` property.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::include::Source;
 use super::section::Place;
 
 /// How many problems of one severity are kept; the rest is counted.
@@ -19,7 +20,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One mistake, at one place. Shown as ``file:line: key `x`: message``.
+/// One mistake, at one place. Shown as ``file:line:column: key `x`: message``.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Whether it prevents the start.
@@ -53,6 +54,8 @@ pub struct Problems {
     strict: bool,
     /// How many problems found no room.
     omitted: usize,
+    /// The files read, in their order: the order of the report, which shows lines of them.
+    sources: Vec<Source>,
 }
 
 impl Problems {
@@ -62,6 +65,34 @@ impl Problems {
             strict: true,
             ..Self::default()
         }
+    }
+
+    /// Notes a file that problems may be about.
+    pub fn source(&mut self, source: &Source) {
+        self.sources.push(source.clone());
+    }
+
+    /// The files noted, in the order in which they were read.
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// All problems by file, in the order in which files were read, line and column; those without
+    /// a file come first.
+    pub fn sorted(&self) -> Vec<&Problem> {
+        let rank = |place: &Place| {
+            let found = self
+                .sources
+                .iter()
+                .position(|source| source.name == place.file);
+            found.map_or(0, |position| position + 1)
+        };
+        let mut sorted: Vec<&Problem> = self.list.iter().collect();
+        sorted.sort_by_key(|problem| {
+            let place = &problem.place;
+            (rank(place), place.line, place.column)
+        });
+        sorted
     }
 
     /// Adds a mistake that prevents the start.
@@ -95,12 +126,12 @@ impl Problems {
         self.errors().next().is_some()
     }
 
-    /// What prevents the start.
+    /// What prevents the start, in the order found.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.of(Severity::Error)
     }
 
-    /// What does not.
+    /// What does not, in the order found.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.of(Severity::Warning)
     }

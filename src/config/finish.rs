@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::nearest::nearest;
-use super::section::{Property, SectionKind};
+use super::node::Entry;
+use super::section::{Place, Property, SectionKind};
 use super::settings::{Settings, Use};
 
 /// Keys that the engine reads, not the plugin. Given twice, Fluent Bit warns and takes the last.
@@ -39,7 +40,7 @@ impl Settings<'_> {
             let count = counts.entry(&property.key).or_default();
             *count += 1;
             match self.usage(&property.key) {
-                None => self.unknown(property),
+                None => self.unknown(&property.key, &property.place),
                 Some(Use::NoEffect) => self.problems.warning(
                     &property.place,
                     Some(&property.key),
@@ -47,6 +48,26 @@ impl Settings<'_> {
                 ),
                 Some(Use::Single) if *count > 1 => self.again(property, *count),
                 Some(Use::Single | Use::Repeatable) => {}
+            }
+        }
+        for entry in &section.nested {
+            self.nested_entry(entry);
+        }
+    }
+
+    /// A map, or a list of maps: those who want one ask with [`nested`](Settings::nested), and for
+    /// any other key Fluent Bit overlooks the map.
+    fn nested_entry(&mut self, entry: &Entry) {
+        match self.usage(&entry.key) {
+            None => self.unknown(&entry.key, &entry.place),
+            Some(Use::NoEffect) => {
+                self.problems
+                    .warning(&entry.place, Some(&entry.key), "has no effect here");
+            }
+            Some(Use::Single | Use::Repeatable) if self.maps.contains(&*entry.key) => {}
+            Some(Use::Single | Use::Repeatable) => {
+                let message = format!("takes a text, not {}", entry.value.shape());
+                self.problems.error(&entry.place, Some(&entry.key), message);
             }
         }
     }
@@ -67,22 +88,18 @@ impl Settings<'_> {
         self.known.get(key).copied().or_else(of_family)
     }
 
-    fn unknown(&mut self, property: &Property) {
+    fn unknown(&mut self, key: &str, place: &Place) {
         let known = self.known.keys().copied();
-        let hint = match nearest(&property.key, known.clone()) {
+        let hint = match nearest(key, known.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
         };
         let message = format!("unknown property of {}; {hint}", self.subject());
         if self.tolerant {
-            self.problems.warning(
-                &property.place,
-                Some(&property.key),
-                format!("{message} (it is ignored)"),
-            );
+            let message = format!("{message} (it is ignored)");
+            self.problems.warning(place, Some(key), message);
         } else {
-            self.problems
-                .error(&property.place, Some(&property.key), message);
+            self.problems.error(place, Some(key), message);
         }
     }
 

@@ -18,13 +18,16 @@ pub const MAX_FILES: usize = 1000;
 /// How many bytes all files of a configuration may have together, and so the longest line.
 pub const MAX_BYTES: u64 = 32 << 20;
 
+/// How many bytes the file may have that holds the value of a variable.
+const MAX_VALUE: u64 = 1 << 20;
+
 /// The content of a file and the name by which messages call it.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The file's name.
     pub name: Arc<str>,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes; shared with the report, which shows lines of them.
+    pub bytes: Arc<[u8]>,
 }
 
 /// Where the files come from that `@INCLUDE` names: the disk, or a test's own.
@@ -32,6 +35,13 @@ pub trait Include {
     /// The files that the argument of `@INCLUDE` stands for, at least one, in the order in which
     /// they are to be read.
     fn include(&mut self, argument: &str) -> Result<Vec<Source>, IncludeError>;
+
+    /// As [`include`](Self::include) for YAML: a relative argument counts from the folder of the
+    /// file that includes.
+    fn include_beside(&mut self, file: &str, argument: &str) -> Result<Vec<Source>, IncludeError>;
+
+    /// What a file holds that a variable's `file://` names, without the newline at its end.
+    fn value(&mut self, path: &str) -> Result<String, IncludeError>;
 }
 
 /// Why a file cannot be part of the configuration.
@@ -62,6 +72,9 @@ pub enum IncludeError {
         /// Where it is wrong.
         source: glob::PatternError,
     },
+    /// A file that holds a variable is empty, or too large.
+    #[error("`{}` has to hold a text of 1 to {MAX_VALUE} bytes", .0.display())]
+    Value(PathBuf),
     /// [`MAX_FILES`] is exceeded.
     #[error("`{}` is one file too many: a configuration has {MAX_FILES} at most", .0.display())]
     TooMany(PathBuf),
@@ -118,7 +131,7 @@ impl<'a> Files<'a> {
             .ok_or_else(|| IncludeError::TooLarge(path.to_path_buf()))?;
         Ok(Source {
             name: Arc::from(path.to_string_lossy()),
-            bytes,
+            bytes: bytes.into(),
         })
     }
 
@@ -132,14 +145,14 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The files that fit a pattern, folders left out.
-    fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, IncludeError> {
+    /// The files that fit a pattern that counts from `folder`, folders left out.
+    fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, IncludeError> {
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
             require_literal_leading_dot: true,
         };
-        let folder = PathBuf::from(glob::Pattern::escape(&self.directory.to_string_lossy()));
+        let folder = PathBuf::from(glob::Pattern::escape(&folder.to_string_lossy()));
         let full = folder.join(single_stars(pattern));
         let found = glob::glob_with(&full.to_string_lossy(), options).map_err(|source| {
             IncludeError::Pattern {
@@ -148,7 +161,15 @@ impl<'a> Files<'a> {
             }
         })?;
         let files = found.filter_map(Result::ok).filter(|path| !path.is_dir());
-        Ok(files.take(MAX_FILES + 1).collect())
+        let paths: Vec<PathBuf> = files.take(MAX_FILES + 1).collect();
+        if paths.is_empty() {
+            return Err(IncludeError::NoMatch(pattern.to_owned()));
+        }
+        Ok(paths)
+    }
+
+    fn open_all(&mut self, paths: &[PathBuf]) -> Result<Vec<Source>, IncludeError> {
+        paths.iter().map(|path| self.open(path)).collect()
     }
 }
 
@@ -157,11 +178,38 @@ impl Include for Files<'_> {
         if !argument.contains('*') {
             return Ok(vec![self.open_named(argument)?]);
         }
-        let paths = self.matching(argument)?;
-        if paths.is_empty() {
-            return Err(IncludeError::NoMatch(argument.to_owned()));
+        let paths = Self::matching(self.directory, argument)?;
+        self.open_all(&paths)
+    }
+
+    fn include_beside(&mut self, file: &str, argument: &str) -> Result<Vec<Source>, IncludeError> {
+        let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+        if argument.contains('*') {
+            let paths = Self::matching(folder, argument)?;
+            self.open_all(&paths)
+        } else {
+            Ok(vec![self.open(&folder.join(argument))?])
         }
-        paths.iter().map(|path| self.open(path)).collect()
+    }
+
+    fn value(&mut self, path: &str) -> Result<String, IncludeError> {
+        let path = Path::new(path);
+        let failed = |source| IncludeError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(failed)?;
+        let size = file
+            .take(MAX_VALUE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        if text.is_empty() || size as u64 > MAX_VALUE {
+            return Err(IncludeError::Value(path.to_path_buf()));
+        }
+        Ok(text.to_owned())
     }
 }
 
@@ -196,7 +244,7 @@ mod tests {
     fn texts(sources: &[Source]) -> Vec<String> {
         sources
             .iter()
-            .map(|source| String::from_utf8(source.bytes.clone()).unwrap())
+            .map(|source| String::from_utf8(source.bytes.to_vec()).unwrap())
             .collect()
     }
 

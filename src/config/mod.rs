@@ -10,15 +10,17 @@
 //! | file | purpose |
 //! |---|---|
 //! | `section.rs` | the written form: [`Place`], [`Property`], [`Section`], [`Config`] |
-//! | `classic.rs` | the classic format, bytes to sections, without touching a disk |
+//! | `classic/` | the classic format, bytes to sections, without touching a disk |
+//! | `yaml/`, `node.rs` | the same for YAML, and its values that are maps: [`Node`] |
 //! | `include.rs` | finds and reads the files that `@INCLUDE` and `Parsers_File` name |
 //! | `env.rs` | [`Variables`], the only reader of the process environment |
 //! | `settings.rs`, `finish.rs` | the meant form: [`Settings`], and what is wrong as a whole |
 //! | `value.rs`, `words.rs` | sizes, times, switches, numbers; lists of words |
-//! | `error.rs`, `nearest.rs`, `secret.rs` | [`Problems`]; "did you mean"; what is never shown |
+//! | `error.rs`, `report.rs` | [`Problems`], and how they are shown |
+//! | `nearest.rs`, `secret.rs` | "did you mean"; what is never shown |
 //!
 //! Promises:
-//! - All mistakes of all files are reported together, each with file and line.
+//! - All mistakes of all files are reported together, each with file, line and column.
 //! - What Fluent Bit overlooks (a misspelt section, a word for a number) does not stop the start: it
 //!   is a *lapse*, a warning that `--dry-run` turns into an error. See [`Problems`].
 //! - No message holds the value of a key that names a credential, nor what a variable holds unless
@@ -31,6 +33,8 @@ mod error;
 mod finish;
 mod include;
 mod nearest;
+mod node;
+mod report;
 mod secret;
 mod section;
 mod settings;
@@ -38,43 +42,36 @@ mod settings;
 pub(crate) mod testing;
 pub mod value;
 mod words;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 
-pub use classic::load_str;
+pub use classic::load_classic;
 pub use env::{Expanded, Variables};
 pub use error::{Problem, Problems, Severity};
 pub use include::{Include, IncludeError, MAX_BYTES, MAX_FILES, Source};
 pub use nearest::nearest;
+pub use node::{Entry, Node};
 pub use secret::is_secret;
 pub use section::{Config, Place, Property, Role, Section, SectionKind};
 pub use settings::Settings;
+pub use yaml::load_yaml;
 
 use include::Files;
 
 /// Reads the main configuration file and all it includes; mistakes go to `problems`, what could be
 /// read is returned.
 ///
-/// `variables` grow by the `@SET` commands of all files. The result is of use only when `problems`
-/// holds no error.
+/// `variables` grow by the `@SET` commands and the `env` of all files. The result is of use only
+/// when `problems` holds no error.
 pub fn load(path: &Path, mut variables: Variables, problems: &mut Problems) -> Config {
     let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-    let place = Place::command_line();
-    let sections = if is_yaml(path) {
-        let message = format!(
-            "`{}` is YAML, which is not read yet: write the classic format",
-            path.display()
-        );
-        problems.error(&place, None, message);
-        Vec::new()
-    } else {
-        let mut files = Files::new(&directory);
-        match files.open(path) {
-            Ok(main) => load_str(main, Role::Main, &mut files, &mut variables, problems),
-            Err(error) => {
-                problems.error(&place, None, error.to_string());
-                Vec::new()
-            }
+    let mut files = Files::new(&directory);
+    let sections = match files.open(path) {
+        Ok(main) => load_source(main, Role::Main, &mut files, &mut variables, problems),
+        Err(error) => {
+            problems.error(&Place::command_line(), None, error.to_string());
+            Vec::new()
         }
     };
     Config {
@@ -98,11 +95,53 @@ pub fn load_named(
 ) -> Vec<Section> {
     let mut files = Files::new(directory);
     match files.open_named(name) {
-        Ok(file) => load_str(file, role, &mut files, &mut Variables::default(), problems),
+        Ok(file) => load_source(file, role, &mut files, &mut Variables::default(), problems),
         Err(error) => {
             problems.error(&named_at.place, Some(&named_at.key), error.to_string());
             Vec::new()
         }
+    }
+}
+
+/// All parsers there are: those of the main file, which YAML may have there, then those of each
+/// `Parsers_File` of `[SERVICE]` and each `-R` of `flags`.
+pub fn load_parsers(config: &Config, flags: &[Property], problems: &mut Problems) -> Vec<Section> {
+    let is_parser = |section: &&Section| {
+        matches!(
+            section.kind,
+            SectionKind::Parser | SectionKind::MultilineParser
+        )
+    };
+    let mut parsers: Vec<Section> = config.sections.iter().filter(is_parser).cloned().collect();
+    for property in config.service(flags).properties {
+        if property.key == "parsers_file" {
+            let name = config.variables.expand(&property.value).text;
+            let directory = &config.directory;
+            parsers.extend(load_named(
+                &name,
+                &property,
+                directory,
+                Role::Parsers,
+                problems,
+            ));
+        }
+    }
+    parsers
+}
+
+/// Reads a file in the format that its name says, and what it includes, without a disk: `includes`
+/// finds the other files.
+pub fn load_source(
+    main: Source,
+    role: Role,
+    includes: &mut dyn Include,
+    variables: &mut Variables,
+    problems: &mut Problems,
+) -> Vec<Section> {
+    if is_yaml(Path::new(&*main.name)) {
+        load_yaml(&main, role, includes, variables, problems)
+    } else {
+        load_classic(main, role, includes, variables, problems)
     }
 }
 
@@ -166,7 +205,7 @@ mod tests {
         for (name, words) in [
             ("absent.conf", "absent.conf`: No such file"),
             ("", "is a folder"),
-            ("a.yaml", "is YAML"),
+            ("absent.yaml", "absent.yaml`: No such file"),
         ] {
             let (config, said) = read(&folder.path().join(name));
             assert!(config.sections.is_empty());

@@ -24,6 +24,31 @@ pub fn is_secret(key: &str) -> bool {
     PARTS.iter().any(|part| key.contains(part))
 }
 
+/// A line of a file up to where a credential may begin: behind a key that names one, or behind the
+/// `://` of an address with a user.
+pub(super) fn public_part(line: &str) -> std::borrow::Cow<'_, str> {
+    let lower = line.to_ascii_lowercase();
+    let is_of_key =
+        |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    let behind_key = PARTS
+        .iter()
+        .filter_map(|part| lower.find(part))
+        .filter_map(|start| {
+            let rest = lower.get(start..)?;
+            Some(start + rest.find(|c: char| !is_of_key(c)).unwrap_or(rest.len()))
+        });
+    let user = lower
+        .find("://")
+        .map(|start| start + 3)
+        .filter(|&start| lower.get(start..).is_some_and(|rest| rest.contains('@')));
+    // Lower case changes no byte but ASCII letters, so the positions are those of the line.
+    let end = behind_key.chain(user).min();
+    match end.and_then(|end| line.split_at_checked(end)) {
+        Some((public, secret)) if !secret.trim_ascii().is_empty() => format!("{public} …").into(),
+        _ => line.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,21 +8,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::env::Variables;
+use super::node::Entry;
 
-/// A file and a line in it, counted from 1; line 0 stands for the command line or for a file as a
-/// whole.
+/// A file and a position in it, counted from 1; line 0 stands for the command line or for a file as
+/// a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file's name as it was given or found, or `command line`.
     pub file: Arc<str>,
     /// The line, or 0.
     pub line: u32,
+    /// The character in the line, or 0 for the line as a whole.
+    pub column: u32,
 }
 
 impl Place {
     /// A line of a file.
     pub fn new(file: Arc<str>, line: u32) -> Self {
-        Self { file, line }
+        Self {
+            file,
+            line,
+            column: 0,
+        }
+    }
+
+    /// The same line at a character.
+    #[must_use]
+    pub fn at(mut self, column: u32) -> Self {
+        self.column = column;
+        self
     }
 
     /// The place of everything that came as an argument of the process.
@@ -33,9 +47,10 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+        match (self.line, self.column) {
+            (0, _) => f.write_str(&self.file),
+            (line, 0) => write!(f, "{}:{line}", self.file),
+            (line, column) => write!(f, "{}:{line}:{column}", self.file),
         }
     }
 }
@@ -76,6 +91,8 @@ pub enum SectionKind {
     Upstream,
     /// `[NODE]`: one node of an upstream.
     Node,
+    /// An entry of `processors`, which only YAML has.
+    Processor,
 }
 
 impl SectionKind {
@@ -124,6 +141,7 @@ impl SectionKind {
             Self::StreamTask => "stream_task",
             Self::Upstream => "upstream",
             Self::Node => "node",
+            Self::Processor => "processor",
         }
     }
 
@@ -131,7 +149,7 @@ impl SectionKind {
     pub fn is_plugin(self) -> bool {
         matches!(
             self,
-            Self::Input | Self::Filter | Self::Output | Self::Custom
+            Self::Input | Self::Filter | Self::Output | Self::Custom | Self::Processor
         )
     }
 }
@@ -158,6 +176,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// As [`takes`](Self::takes), in YAML, where the main file may hold all there is.
+    pub(super) fn takes_in_yaml(self, kind: SectionKind) -> bool {
+        self == Self::Main || self.takes(kind)
+    }
+
     /// Whether sections of this kind have a meaning in such a file.
     pub(super) fn takes(self, kind: SectionKind) -> bool {
         use SectionKind as Kind;
@@ -180,6 +203,20 @@ pub struct Section {
     pub place: Place,
     /// The properties as written; keys may repeat.
     pub properties: Vec<Property>,
+    /// Keys that hold maps, or lists of maps: `processors`, `routes`. Only YAML has them.
+    pub nested: Vec<Entry>,
+}
+
+impl Section {
+    /// A section without properties.
+    pub fn new(kind: SectionKind, place: Place) -> Self {
+        Self {
+            kind,
+            place,
+            properties: Vec::new(),
+            nested: Vec::new(),
+        }
+    }
 }
 
 /// Everything the main file and its includes say.
@@ -206,12 +243,15 @@ impl Config {
             .clone()
             .next()
             .map_or_else(Place::command_line, |section| section.place.clone());
+        let nested = written.clone().flat_map(|section| &section.nested);
+        let nested = nested.cloned().collect();
         let from_files = written.flat_map(|section| &section.properties);
         let properties = flags.iter().chain(from_files).cloned().collect();
         Section {
             kind: SectionKind::Service,
             place,
             properties,
+            nested,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn configured<T>(
         kind: SectionKind::Output,
         place: place.clone(),
         properties,
+        nested: Vec::new(),
     };
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let mut settings = Settings::new(&section, &variables, &mut problems);

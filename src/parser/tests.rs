@@ -18,6 +18,7 @@ fn section(properties: &[(&str, &str)]) -> Section {
         kind: SectionKind::Parser,
         place,
         properties,
+        nested: Vec::new(),
     }
 }
 

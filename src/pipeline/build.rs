@@ -384,11 +384,8 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
         value: plugin.to_owned(),
         place: place.clone(),
     };
-    let section = Section {
-        kind,
-        place,
-        properties: vec![name],
-    };
+    let mut section = Section::new(kind, place);
+    section.properties.push(name);
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let mut settings = Settings::new(&section, &variables, &mut problems);
     let common: &[&str] = match kind {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::retry::Policy;
-use crate::config::{Config, Problems, Property, Role, Section, Settings, load_named};
+use crate::config::{Config, Problems, Property, Section, Settings, load_parsers};
 use crate::msgpack::json::Json;
 use crate::telemetry::log::Level;
 
@@ -24,7 +24,7 @@ pub struct Service {
     pub retry: Policy,
     /// `storage.path`.
     pub storage_path: Option<String>,
-    /// The sections of every `Parsers_File`.
+    /// The sections of all parsers: those of YAML and of every `Parsers_File`.
     pub parsers: Vec<Section>,
     /// `multiline_buffer_limit`: the most text of a joined message, in bytes.
     pub message_max: Option<usize>,
@@ -58,12 +58,6 @@ impl Service {
     /// Reads the section, after `flags` from the command line, which it wins over.
     pub fn read(config: &Config, flags: &[Property], verbose: u8, problems: &mut Problems) -> Self {
         let section = config.service(flags);
-        let parsers_files: Vec<Property> = section
-            .properties
-            .iter()
-            .filter(|property| property.key == "parsers_file")
-            .cloned()
-            .collect();
         let mut settings = Settings::new(&section, &config.variables, problems);
         let _named = settings.all("parsers_file");
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
@@ -112,11 +106,7 @@ impl Service {
         };
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
-        for property in parsers_files {
-            let name = config.variables.expand(&property.value).text;
-            let sections = load_named(&name, &property, &config.directory, Role::Parsers, problems);
-            service.parsers.extend(sections);
-        }
+        service.parsers = load_parsers(config, flags, problems);
         service
     }
 }

@@ -34,14 +34,14 @@ fn every_mistake_is_reported_at_once_with_its_place_and_what_was_meant() {
         let found = lines.iter().any(|line| line.contains(part));
         assert!(found, "nothing says {part:?} in\n{}", lines.join("\n"));
     };
-    said("sluice.conf:6: key `name`: no plugin `forwrd`; did you mean `forward`?");
-    said("sluice.conf:9: key `port`: `70000` is no port");
-    said("sluice.conf:13: key `regex`");
+    said("sluice.conf:6:5: key `name`: no plugin `forwrd`; did you mean `forward`?");
+    said("sluice.conf:9:5: key `port`: `70000` is no port");
+    said("sluice.conf:13:5: key `regex`");
     said(
-        "sluice.conf:17: key `regon`: unknown property of output `cloudwatch_logs`; did you mean `region`?",
+        "sluice.conf:17:5: key `regon`: unknown property of output `cloudwatch_logs`; did you mean `region`?",
     );
-    said("sluice.conf:21: key `log_group_class`");
-    said("sluice.conf:22: key `endpoint`");
+    said("sluice.conf:21:5: key `log_group_class`");
+    said("sluice.conf:22:5: key `endpoint`");
     let errors = lines
         .iter()
         .filter(|line| line.starts_with("[error] [config] "));

@@ -31,22 +31,22 @@ const MAX_DEPTH: u32 = 100;
 /// Reads a file and what it includes, without a disk: `includes` finds the other files.
 ///
 /// `@SET` goes to `variables`, mistakes go to `problems`, and reading goes on after each.
-pub fn load_str(
+pub fn load_classic(
     main: Source,
     role: Role,
     includes: &mut dyn Include,
     variables: &mut Variables,
     problems: &mut Problems,
 ) -> Vec<Section> {
-    let files = vec![OpenFile::new(main, 0)];
     let mut reader = Reader {
         role,
         includes,
         variables,
         problems,
-        files,
+        files: Vec::new(),
         sections: Vec::new(),
     };
+    reader.open(&[main], 0);
     reader.run();
     reader.sections
 }
@@ -85,13 +85,16 @@ enum Current {
 }
 
 impl OpenFile {
-    fn new(mut source: Source, depth: u32) -> Self {
-        if source.bytes.starts_with("\u{feff}".as_bytes()) {
-            source.bytes.drain(..3);
-        }
+    fn new(source: Source, depth: u32) -> Self {
+        let mark = "\u{feff}".as_bytes();
+        let offset = if source.bytes.starts_with(mark) {
+            mark.len()
+        } else {
+            0
+        };
         Self {
             source,
-            offset: 0,
+            offset,
             line: 0,
             depth,
             indent: None,
@@ -115,6 +118,21 @@ impl OpenFile {
 }
 
 impl Reader<'_> {
+    /// Puts files on top of those being read, the first one uppermost.
+    fn open(&mut self, sources: &[Source], depth: u32) {
+        for source in sources.iter().rev() {
+            self.problems.source(source);
+            if is_binary(&source.bytes) {
+                let place = Place::new(Arc::clone(&source.name), 0);
+                let message =
+                    "is no text: it holds NUL bytes (UTF-16 is not read: save it as UTF-8)";
+                self.problems.error(&place, None, message);
+            } else {
+                self.files.push(OpenFile::new(source.clone(), depth));
+            }
+        }
+    }
+
     fn run(&mut self) {
         while let Some(file) = self.files.last_mut() {
             match file.next_line() {
@@ -130,6 +148,8 @@ impl Reader<'_> {
         if content.is_empty() || content.starts_with('#') {
             return;
         }
+        let blanks = text.len() - text.trim_ascii_start().len();
+        let place = &place.clone().at(u32::try_from(blanks + 1).unwrap_or(0));
         if matches!(text, std::borrow::Cow::Owned(_)) {
             self.problems.warning(
                 place,
@@ -178,11 +198,7 @@ impl Reader<'_> {
             self.misplaced(place, kind);
             return Current::Refused;
         }
-        self.sections.push(Section {
-            kind,
-            place: place.clone(),
-            properties: Vec::new(),
-        });
+        self.sections.push(Section::new(kind, place.clone()));
         Current::Open(self.sections.len() - 1)
     }
 
@@ -237,13 +253,7 @@ impl Reader<'_> {
             return;
         }
         match self.includes.include(argument) {
-            Ok(sources) => {
-                let files = sources
-                    .into_iter()
-                    .rev()
-                    .map(|source| OpenFile::new(source, depth));
-                self.files.extend(files);
-            }
+            Ok(sources) => self.open(&sources, depth),
             Err(error) => self.refuse(place, error.to_string()),
         }
     }
@@ -337,6 +347,13 @@ fn alternatives(name: &str) -> String {
         Some(known) => format!("did you mean `[{}]`?", known.to_ascii_uppercase()),
         None => "known are `[SERVICE]`, `[INPUT]`, `[FILTER]` and `[OUTPUT]`".to_owned(),
     }
+}
+
+/// Whether a file is something else than text, such as an archive or UTF-16. A NUL byte further
+/// down is a byte like others.
+pub(super) fn is_binary(bytes: &[u8]) -> bool {
+    const HEAD: usize = 512;
+    memchr::memchr(0, bytes.get(..HEAD).unwrap_or(bytes)).is_some()
 }
 
 /// An indentation in words.

@@ -18,12 +18,20 @@ impl Include for Memory {
             .ok_or_else(|| IncludeError::NoMatch(argument.to_owned()))?;
         Ok(vec![source(argument, text.as_bytes())])
     }
+
+    fn include_beside(&mut self, _file: &str, argument: &str) -> Result<Vec<Source>, IncludeError> {
+        self.include(argument)
+    }
+
+    fn value(&mut self, path: &str) -> Result<String, IncludeError> {
+        Err(IncludeError::NoMatch(path.to_owned()))
+    }
 }
 
 fn source(name: &str, bytes: &[u8]) -> Source {
     Source {
         name: Arc::from(name),
-        bytes: bytes.to_vec(),
+        bytes: bytes.into(),
     }
 }
 
@@ -38,7 +46,7 @@ fn read(text: &str, role: Role, others: &[(&'static str, &'static str)]) -> Outc
     let mut files = Memory(others.iter().copied().collect());
     let mut variables = Variables::default();
     let mut problems = Problems::default();
-    let sections = load_str(
+    let sections = load_classic(
         source("main.conf", text.as_bytes()),
         role,
         &mut files,
@@ -144,49 +152,49 @@ fn mistakes_are_named_with_file_and_line() {
     for (text, problems) in [
         (
             "[SERVICE]\n  Flush 0.2\n\n[OUTPUT]\n   Name null\n  Match *\n",
-            "error: main.conf:5: key `name`: the key must be indented like the first one of this file, by 2 spaces\n",
+            "error: main.conf:5:4: key `name`: the key must be indented like the first one of this file, by 2 spaces\n",
         ),
         (
             "[INPUT]\n    Name dummy\n[OUTPUT]\n   Match *\n\tName null\n",
-            "error: main.conf:4: key `match`: the key must be indented like the first one of this file, by 4 spaces\n\
-             error: main.conf:5: key `name`: the key must be indented like the first one of this file, by 4 spaces\n",
+            "error: main.conf:4:4: key `match`: the key must be indented like the first one of this file, by 4 spaces\n\
+             error: main.conf:5:2: key `name`: the key must be indented like the first one of this file, by 4 spaces\n",
         ),
         (
             "[INPUT]\nName dummy\n",
-            "error: main.conf:2: a key stands in the first column: indent the keys of a section\n",
+            "error: main.conf:2:1: a key stands in the first column: indent the keys of a section\n",
         ),
         (
             "    Flush 1\n[INPUT]\n    Name dummy\n",
-            "error: main.conf:1: key `flush`: stands before any section: put a header such as [SERVICE] above\n",
+            "error: main.conf:1:5: key `flush`: stands before any section: put a header such as [SERVICE] above\n",
         ),
         (
             "[SERVICE]\n Flush 1\n\n[INPUT\n Name dummy\n",
-            "error: main.conf:4: the header has no `]`: write [NAME]\n",
+            "error: main.conf:4:1: the header has no `]`: write [NAME]\n",
         ),
         (
             "[INPUT]\n Samples\n Rate  \n",
-            "error: main.conf:2: key `samples`: has no value: give it one or remove the line\n\
-                                         error: main.conf:3: key `rate`: has no value: give it one or remove the line\n",
+            "error: main.conf:2:2: key `samples`: has no value: give it one or remove the line\n\
+                                         error: main.conf:3:2: key `rate`: has no value: give it one or remove the line\n",
         ),
         (
             "[PARSER]\n Name p\n",
-            "error: main.conf:1: `[PARSER]` belongs in a file of its own, which `Parsers_File` in [SERVICE] names\n",
+            "error: main.conf:1:1: `[PARSER]` belongs in a file of its own, which `Parsers_File` in [SERVICE] names\n",
         ),
         (
             "[INPUT]\n [x]\n",
-            "error: main.conf:2: an indented header: put its `[` in the first column (groups need YAML)\n",
+            "error: main.conf:2:2: an indented header: put its `[` in the first column (groups need YAML)\n",
         ),
         (
             "@INCLUDE\n",
-            "error: main.conf:1: `@INCLUDE` says nothing: write `@INCLUDE file` or `@SET name=value`\n",
+            "error: main.conf:1:1: `@INCLUDE` says nothing: write `@INCLUDE file` or `@SET name=value`\n",
         ),
         (
             "@SET x\n",
-            "error: main.conf:1: `@SET` has no `=`: write `@SET name=value`\n",
+            "error: main.conf:1:1: `@SET` has no `=`: write `@SET name=value`\n",
         ),
         (
             "@INCLUDE absent.conf\n",
-            "error: main.conf:1: no file fits `absent.conf`\n",
+            "error: main.conf:1:1: no file fits `absent.conf`\n",
         ),
     ] {
         complain(text, problems);
@@ -198,23 +206,23 @@ fn what_fluent_bit_overlooks_is_a_warning() {
     for (text, problems) in [
         (
             "[FITLER]\n Name grep\n",
-            "warning: main.conf:1: unknown section `[FITLER]`; did you mean `[FILTER]`? (it is ignored)\n",
+            "warning: main.conf:1:1: unknown section `[FITLER]`; did you mean `[FILTER]`? (it is ignored)\n",
         ),
         (
             "[ENV]\n A b\n",
-            "warning: main.conf:1: unknown section `[ENV]`; known are `[SERVICE]`, `[INPUT]`, `[FILTER]` and `[OUTPUT]` (it is ignored)\n",
+            "warning: main.conf:1:1: unknown section `[ENV]`; known are `[SERVICE]`, `[INPUT]`, `[FILTER]` and `[OUTPUT]` (it is ignored)\n",
         ),
         (
             "@INCLDE f.conf\n",
-            "warning: main.conf:1: unknown command `@INCLDE`; did you mean `@INCLUDE`? (the line is ignored)\n",
+            "warning: main.conf:1:1: unknown command `@INCLDE`; did you mean `@INCLUDE`? (the line is ignored)\n",
         ),
         (
             "[NODE]\n Name n\n",
-            "warning: main.conf:1: `[NODE]` has no effect in this file (it is ignored)\n",
+            "warning: main.conf:1:1: `[NODE]` has no effect in this file (it is ignored)\n",
         ),
         (
             "@SET A = b\n",
-            "warning: main.conf:1: blanks beside `=` become part of the variable's name and value\n",
+            "warning: main.conf:1:1: blanks beside `=` become part of the variable's name and value\n",
         ),
     ] {
         complain(text, problems);
@@ -226,7 +234,7 @@ fn what_fluent_bit_overlooks_is_a_warning() {
 fn bytes_that_are_no_text_are_replaced_with_a_warning_except_in_comments() {
     let mut problems = Problems::default();
     let main = source("main.conf", b"# caf\xe9\n[INPUT]\n  Tag caf\xe9\n");
-    let sections = load_str(
+    let sections = load_classic(
         main,
         Role::Main,
         &mut Memory(HashMap::new()),
@@ -272,7 +280,7 @@ fn an_included_file_cannot_go_on_with_the_section_of_another() {
         Role::Main,
         &[("f.conf", "    Record a b\n")],
     );
-    let expected = "error: f.conf:1: key `record`: stands before any section: put a header such as [SERVICE] above\n";
+    let expected = "error: f.conf:1:5: key `record`: stands before any section: put a header such as [SERVICE] above\n";
     assert_eq!(outcome.problems, expected);
 }
 
@@ -285,7 +293,7 @@ fn files_that_include_themselves_come_to_an_end() {
     );
     assert_eq!(
         outcome.problems,
-        "error: f.conf:3: files include files more than 100 deep\n"
+        "error: f.conf:3:1: files include files more than 100 deep\n"
     );
     assert_eq!(outcome.sections.lines().count(), 100);
 }
@@ -315,14 +323,14 @@ fn each_kind_of_file_has_its_sections() {
     assert!(
         outcome
             .problems
-            .contains("main.conf:5: `[SERVICE]` has no effect"),
+            .contains("main.conf:5:1: `[SERVICE]` has no effect"),
         "{}",
         outcome.problems
     );
     assert!(
         outcome
             .problems
-            .contains("main.conf:7: `@SET` has no effect"),
+            .contains("main.conf:7:1: `@SET` has no effect"),
         "{}",
         outcome.problems
     );
@@ -390,7 +398,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let mut problems = Problems::default();
-        load_str(source("x", &bytes), Role::Main, &mut Memory(HashMap::new()), &mut Variables::default(), &mut problems);
+        load_classic(source("x", &bytes), Role::Main, &mut Memory(HashMap::new()), &mut Variables::default(), &mut problems);
         let _ = problems.to_string();
     }
 

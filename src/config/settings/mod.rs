@@ -12,13 +12,14 @@
 //! answered like a missing one. How wrong it is follows Fluent Bit: what stops Fluent Bit is an
 //! error, what it overlooks is a lapse (see [`Problems`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::env::Variables;
 use super::error::{Problems, shortened};
 use super::nearest::nearest;
+use super::node::Node;
 use super::secret::is_secret;
 use super::section::{Place, Property, Section, SectionKind};
 use super::value;
@@ -55,6 +56,8 @@ pub struct Settings<'a> {
     name: String,
     /// The keys asked for so far: what `finish` takes for known.
     pub(super) known: BTreeMap<&'static str, Use>,
+    /// Those of them that may be maps.
+    pub(super) maps: BTreeSet<&'static str>,
     /// Whether unknown keys are only warned about.
     pub(super) tolerant: bool,
 }
@@ -69,6 +72,7 @@ impl<'a> Settings<'a> {
             variables,
             name,
             known: BTreeMap::new(),
+            maps: BTreeSet::new(),
             tolerant: false,
         };
         settings.tolerant = settings.is_lenient();
@@ -278,6 +282,15 @@ impl<'a> Settings<'a> {
             }
         }
         pairs
+    }
+
+    /// The value of a key that is a map or a list of maps, which only YAML has.
+    pub fn nested(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.known.entry(key).or_insert(Use::Single);
+        self.maps.insert(key);
+        let mut entries = self.section.nested.iter();
+        let found = entries.find(|entry| entry.key == key);
+        found.map(|entry| &entry.value)
     }
 
     /// Takes keys for known that have no effect; each one given is warned about. `prefix.*` stands

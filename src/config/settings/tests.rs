@@ -19,6 +19,7 @@ fn section(kind: SectionKind, lines: &[&str]) -> Section {
         kind,
         place: place(1),
         properties: (2..).zip(lines).map(property).collect(),
+        nested: Vec::new(),
     }
 }
 
