@@ -150,6 +150,7 @@ fn run(invocation: &Invocation) -> ExitCode {
 }
 
 fn open_log(invocation: &Invocation, service: &Service) -> Result<(), String> {
+    log::write_as(service.log_format);
     log::admit(if invocation.quiet {
         Level::Off
     } else {

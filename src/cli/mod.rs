@@ -8,12 +8,12 @@
 
 mod flags;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
-use crate::config::{Place, Property, Section, SectionKind};
+use crate::config::{Place, Property, Section, SectionKind, built_in};
 use flags::{Action, Flag};
 
 pub use flags::usage;
@@ -256,11 +256,7 @@ impl Invocation {
     /// `-e`: the name is taken from the path and no file is opened, since the AWS image always
     /// passes these paths.
     fn plugin(&mut self, path: PathBuf) -> Result<(), CliError> {
-        let name = path
-            .file_name()
-            .and_then(OsStr::to_str)
-            .and_then(|name| name.strip_suffix(".so"));
-        match name.filter(|name| ["cloudwatch", "firehose", "kinesis"].contains(name)) {
+        match built_in(&path) {
             Some(name) => self.plugins.push(name.to_owned()),
             None => return Err(CliError::PluginLibrary(path)),
         }

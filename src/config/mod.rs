@@ -16,6 +16,7 @@
 //! | `env.rs` | [`Variables`], the only reader of the process environment |
 //! | `settings.rs`, `finish.rs` | the meant form: [`Settings`], and what is wrong as a whole |
 //! | `value.rs`, `words.rs` | sizes, times, switches, numbers; lists of words |
+//! | `builtin.rs` | the shared objects that need no loading |
 //! | `error.rs`, `report.rs` | [`Problems`], and how they are shown |
 //! | `nearest.rs`, `secret.rs` | "did you mean"; what is never shown |
 //!
@@ -27,6 +28,7 @@
 //!   it is a plugin's name.
 //! - No bytes make the reader panic, and what it keeps is bounded: [`MAX_FILES`], [`MAX_BYTES`].
 
+mod builtin;
 mod classic;
 mod env;
 mod error;
@@ -46,6 +48,7 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+pub use builtin::built_in;
 pub use classic::load_classic;
 pub use env::{Expanded, Variables};
 pub use error::{Problem, Problems, Severity};
@@ -103,16 +106,10 @@ pub fn load_named(
     }
 }
 
-/// All parsers there are: those of the main file, which YAML may have there, then those of each
-/// `Parsers_File` of `[SERVICE]` and each `-R` of `flags`.
+/// The sections of each `Parsers_File` of `[SERVICE]` and each `-R` of `flags`; what YAML has in the
+/// main file is among the sections of `config`.
 pub fn load_parsers(config: &Config, flags: &[Property], problems: &mut Problems) -> Vec<Section> {
-    let is_parser = |section: &&Section| {
-        matches!(
-            section.kind,
-            SectionKind::Parser | SectionKind::MultilineParser
-        )
-    };
-    let mut parsers: Vec<Section> = config.sections.iter().filter(is_parser).cloned().collect();
+    let mut parsers = Vec::new();
     for property in config.service(flags).properties {
         if property.key == "parsers_file" {
             let name = config.variables.expand(&property.value).text;

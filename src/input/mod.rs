@@ -48,6 +48,8 @@ pub async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
 pub struct Context {
     /// Its name in logs and counters, such as `forward.0`.
     pub name: Arc<str>,
+    /// The component of its log lines, such as `input:forward:forward.0`.
+    pub component: Arc<str>,
     /// The tag of events whose sender gives none.
     pub tag: Tag,
     /// The bytes it may hold.
@@ -65,8 +67,7 @@ pub struct Context {
 impl Context {
     /// The component of a log line.
     pub fn component(&self) -> String {
-        let plugin = self.name.split('.').next().unwrap_or_default();
-        format!("input:{plugin}:{}", self.name)
+        self.component.to_string()
     }
 }
 

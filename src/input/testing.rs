@@ -36,6 +36,7 @@ impl Keeper {
         let (sender, phase) = watch::channel(Phase::Run);
         let context = Context {
             pause: Arc::new(Pause::new(Arc::clone(&name))),
+            component: format!("input:{name}:{name}").into(),
             name,
             tag: Tag::new(b"t"),
             budget: Budget::new(limit),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::common;
 use super::deliver::Delivery;
 use super::dispatch::{ChainLink, Dispatcher, Route, Stages};
+use super::foreign::is_known_elsewhere;
 use super::release::Releaser;
 use super::retry::Policy;
 use super::service::Service;
@@ -22,6 +24,7 @@ use crate::input::{self, Activity, Context, Input, Pause, Phase};
 use crate::output;
 use crate::parser::Parsers;
 use crate::router::Matcher;
+use crate::telemetry::log::Level;
 use crate::telemetry::{InputLedger, Ledger, RouteLedger};
 
 /// Everything a run needs, made and not started.
@@ -38,6 +41,8 @@ pub struct Plan {
     pub ledger: Ledger,
     /// Whether a filter wants the end.
     pub(super) halt: Halt,
+    /// The components that log at a level of their own.
+    pub(super) levels: Vec<(String, Level)>,
 }
 
 /// An input and its context.
@@ -63,6 +68,7 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         halt: &halt,
         problems,
         counts: HashMap::new(),
+        levels: Vec::new(),
     };
     let sections = || config.sections.iter().chain(extra);
     let of = |kind| sections().filter(move |section| section.kind == kind);
@@ -80,12 +86,17 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
     let outputs: Vec<_> = of(SectionKind::Output)
         .filter_map(|section| builder.output(section, lonely))
         .collect();
-    assemble(service, read_inputs, chain, outputs, halt)
+    let levels = builder.levels;
+    Plan {
+        levels,
+        ..assemble(service, read_inputs, chain, outputs, halt)
+    }
 }
 
 /// An input as its section says.
 struct ReadInput {
     name: Arc<str>,
+    component: Arc<str>,
     tag: Tag,
     mem_buf_limit: Option<u64>,
     input: Box<dyn Input>,
@@ -101,6 +112,17 @@ struct ReadOutput {
     output: Arc<dyn output::Output>,
 }
 
+/// A section as it is opened.
+struct Opened<'s> {
+    settings: Settings<'s>,
+    /// Its name in logs and counters: the alias, or the name of the instance.
+    name: String,
+    /// `PLUGIN.N`, whatever its alias; the tag of events without one.
+    instance: String,
+    /// Whether it is switched on.
+    active: bool,
+}
+
 struct Builder<'a> {
     config: &'a Config,
     service: &'a Service,
@@ -109,52 +131,54 @@ struct Builder<'a> {
     problems: &'a mut Problems,
     /// How many instances of each kind there are.
     counts: HashMap<&'static str, usize>,
+    /// The instances that have a `Log_Level`, by component.
+    levels: Vec<(String, Level)>,
 }
 
 impl Builder<'_> {
-    /// Opens a section: its settings, its instance name, and whether it is switched on.
-    fn open<'s, 'p>(
-        counts: &mut HashMap<&'static str, usize>,
-        section: &'s Section,
-        config: &'s Config,
-        problems: &'p mut Problems,
-    ) -> (Settings<'s>, String, bool)
-    where
-        'p: 's,
-    {
+    /// Opens a section and reads what every instance has.
+    fn open<'s>(&'s mut self, section: &'s Section) -> Opened<'s> {
+        let Self {
+            config,
+            problems,
+            counts,
+            levels,
+            ..
+        } = self;
         let mut settings = Settings::new(section, &config.variables, problems);
         let plugin = settings.name().to_owned();
         let count = counts.entry(section.kind.name()).or_default();
-        let name = settings
-            .text("alias")
-            .unwrap_or_else(|| format!("{plugin}.{count}"));
+        let instance = format!("{plugin}.{count}");
         *count += 1;
-        let active = settings
-            .text("active")
-            .is_none_or(|text| crate::config::value::flag(&text) != Some(false) && text != "0");
-        settings.accept(&["log_level", "log_suppress_interval"]);
-        (settings, name, active)
+        let name = settings.text("alias").unwrap_or_else(|| instance.clone());
+        let active = common::active(&mut settings);
+        if let Some(level) = common::log_level(&mut settings) {
+            levels.push((format!("{}:{plugin}:{name}", section.kind), level));
+        }
+        common::accept(&mut settings, section.kind);
+        Opened {
+            settings,
+            name,
+            instance,
+            active,
+        }
     }
 
     fn input(&mut self, section: &Section) -> Option<ReadInput> {
-        let (mut settings, name, active) =
-            Self::open(&mut self.counts, section, self.config, self.problems);
+        let (service, parsers) = (self.service, self.parsers);
+        let Opened {
+            mut settings,
+            name,
+            instance,
+            active,
+        } = self.open(section);
         let Some(build) = input::find(settings.name()) else {
             unknown(&mut settings, input::names());
             return None;
         };
-        let tag = settings.text("tag").unwrap_or_else(|| name.clone());
+        let tag = settings.text("tag").unwrap_or(instance);
         let mem_buf_limit = settings.size("mem_buf_limit").filter(|limit| *limit > 0);
-        storage_type(&mut settings, self.service);
-        settings.accept(&[
-            "storage.pause_on_chunks_overlimit",
-            "routable",
-            "threaded",
-            "thread.*",
-            "net.*",
-            "rate_*",
-            "workers",
-        ]);
+        storage_type(&mut settings, service);
         if !input::speaks_tls(settings.name()) {
             if settings.flag("tls", false) {
                 settings.error(
@@ -164,10 +188,12 @@ impl Builder<'_> {
             }
             settings.accept(&["tls.*"]);
         }
-        let input = build(&mut settings, self.parsers);
+        let input = build(&mut settings, parsers);
+        let component = format!("input:{}:{name}", settings.name());
         settings.finish();
         active.then(|| ReadInput {
             name: name.into(),
+            component: component.into(),
             tag: Tag::new(tag.as_bytes()),
             mem_buf_limit,
             input,
@@ -175,8 +201,16 @@ impl Builder<'_> {
     }
 
     fn filter(&mut self, section: &Section) -> Option<ChainLink> {
-        let (mut settings, _, active) =
-            Self::open(&mut self.counts, section, self.config, self.problems);
+        let means = Means {
+            parsers: self.parsers,
+            directory: &self.config.directory,
+            halt: self.halt,
+        };
+        let Opened {
+            mut settings,
+            active,
+            ..
+        } = self.open(section);
         let Some(builder) = filter::find(settings.name()) else {
             unknown(&mut settings, filter::names());
             return None;
@@ -191,19 +225,19 @@ impl Builder<'_> {
                 ),
             );
         }
-        let means = Means {
-            parsers: self.parsers,
-            directory: &self.config.directory,
-            halt: self.halt,
-        };
         let link = builder.build(&mut settings, means);
         settings.finish();
         active.then_some(ChainLink { matcher, link })
     }
 
     fn output(&mut self, section: &Section, lonely: bool) -> Option<ReadOutput> {
-        let (mut settings, name, active) =
-            Self::open(&mut self.counts, section, self.config, self.problems);
+        let service = self.service;
+        let Opened {
+            mut settings,
+            name,
+            active,
+            ..
+        } = self.open(section);
         let Some(build) = output::find(settings.name()) else {
             unknown(&mut settings, output::names());
             return None;
@@ -219,20 +253,16 @@ impl Builder<'_> {
             );
         }
         let policy = Policy {
-            limit: retry_limit(&mut settings),
-            ..self.service.retry
+            limit: common::retry_limit(&mut settings),
+            ..service.retry
         };
         let workers = settings
             .integer("workers")
             .and_then(|workers| usize::try_from(workers).ok())
             .filter(|workers| *workers > 0);
+        settings.size("storage.total_limit_size");
         settings.accept(&["storage.total_limit_size"]);
-        let output = build(
-            &mut settings,
-            output::Options {
-                json: self.service.json,
-            },
-        );
+        let output = build(&mut settings, output::Options { json: service.json });
         settings.finish();
         active.then_some(ReadOutput {
             name,
@@ -252,6 +282,15 @@ fn unknown<'n>(settings: &mut Settings<'_>, names: impl Iterator<Item = &'n str>
     if name.is_empty() {
         return;
     }
+    let kind = settings.kind();
+    if is_known_elsewhere(kind, &name) {
+        let message = format!(
+            "Fluent Bit's {kind} `{name}` is not part of this version; there are {}",
+            known.join(", ")
+        );
+        settings.error("name", message);
+        return;
+    }
     let hint = match nearest(&name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are {}", known.join(", ")),
@@ -262,7 +301,7 @@ fn unknown<'n>(settings: &mut Settings<'_>, names: impl Iterator<Item = &'n str>
 /// Checks `storage.type`. Buffering on disk comes in a later version; until then events are kept in memory, and the user is told.
 fn storage_type(settings: &mut Settings<'_>, service: &Service) {
     match settings.choice("storage.type", &["memory", "filesystem", "memrb"]) {
-        Some("filesystem") if service.storage_path.is_none() => {
+        Some("filesystem") if service.storage.path.is_none() => {
             settings.error(
                 "storage.type",
                 "filesystem needs `storage.path` in [SERVICE]",
@@ -272,27 +311,6 @@ fn storage_type(settings: &mut Settings<'_>, service: &Service) {
             settings.warning("storage.type", format!("{kind} is not supported yet; events are kept in memory, and senders wait when it is full"));
         }
         _ => {}
-    }
-}
-
-/// Reads `Retry_Limit`: how many retries, `None` for as many as it takes, which is the default here.
-fn retry_limit(settings: &mut Settings<'_>) -> Option<u32> {
-    let text = settings.text("retry_limit")?.to_ascii_lowercase();
-    match text.as_str() {
-        "no_limits" | "false" | "off" => None,
-        "no_retries" => Some(0),
-        _ => {
-            let limit = text.parse().ok().filter(|limit| *limit > 0);
-            if limit.is_none() {
-                let message = "is no limit; write a number above 0, no_limits or no_retries";
-                settings.lapse(
-                    "retry_limit",
-                    message,
-                    "events are retried while there is room",
-                );
-            }
-            limit
-        }
     }
 }
 
@@ -347,14 +365,19 @@ fn assemble(
         };
         let book = Arc::new(InputLedger::new(&read.name));
         ledger.inputs.push(Arc::clone(&book));
-        let component = format!("input:{}", read.name);
-        let dispatcher = Dispatcher::new(Arc::clone(&stages), Arc::clone(&budget), book, component);
+        let dispatcher = Dispatcher::new(
+            Arc::clone(&stages),
+            Arc::clone(&budget),
+            book,
+            read.component.to_string(),
+        );
         if holds {
             releasers.push(Releaser::new(dispatcher.clone()));
         }
         let context = Context {
             pause: Arc::new(Pause::new(Arc::clone(&read.name))),
             name: read.name,
+            component: read.component,
             tag: read.tag,
             budget,
             dispatch: Arc::new(dispatcher),
@@ -373,6 +396,7 @@ fn assemble(
         deliveries,
         ledger,
         halt,
+        levels: Vec::new(),
     }
 }
 

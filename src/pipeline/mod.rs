@@ -6,13 +6,17 @@
 
 mod build;
 mod chain;
+mod common;
 mod deliver;
 mod dispatch;
+mod files;
+mod foreign;
 mod lanes;
 mod queue;
 mod release;
 mod retry;
 mod service;
+mod storage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +27,7 @@ use tokio::task::JoinSet;
 
 pub use build::{Plan, plan, settings_of};
 pub use service::Service;
+pub use storage::Storage;
 
 use self::deliver::Deliver;
 use crate::input::{Activity, Context, Phase};
@@ -40,6 +45,8 @@ const LAST_PART: u32 = 4;
 /// # Errors
 /// When a socket cannot be bound, or a filter wanted the end, with a sentence that says so.
 pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
+    log::admit_own(plan.levels);
+    plan.service.storage.make_folder()?;
     let mut inputs = plan.inputs;
     for input in &mut inputs {
         input.input.bind()?;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::files;
 use super::retry::Policy;
+use super::storage::Storage;
 use crate::config::{Config, Problems, Property, Section, Settings, load_parsers};
 use crate::msgpack::json::Json;
-use crate::telemetry::log::Level;
+use crate::telemetry::log::{Format, Level};
 
 /// What `[SERVICE]` and the flags beside it say.
 #[derive(Debug, Clone)]
@@ -22,9 +24,13 @@ pub struct Service {
     pub json: Json,
     /// When to try again.
     pub retry: Policy,
-    /// `storage.path`.
-    pub storage_path: Option<String>,
-    /// The sections of all parsers: those of YAML and of every `Parsers_File`.
+    /// The keys `storage.*`.
+    pub storage: Storage,
+    /// `Daemon`: go to the background.
+    pub daemon: bool,
+    /// `Log_Format`: how lines of our own log look.
+    pub log_format: Format,
+    /// The sections of every `Parsers_File`.
     pub parsers: Vec<Section>,
     /// `multiline_buffer_limit`: the most text of a joined message, in bytes.
     pub message_max: Option<usize>,
@@ -32,9 +38,6 @@ pub struct Service {
 
 /// Keys of Fluent Bit that a configuration may hold and that mean nothing here, or not yet.
 const WITHOUT_EFFECT: &[&str] = &[
-    "daemon",
-    "plugins_file",
-    "streams_file",
     "http_server",
     "http_listen",
     "http_port",
@@ -45,7 +48,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "dns.*",
     "flush.adaptive*",
     "sp.*",
-    "storage.*",
     "coro_stack_size",
     "json.convert_nan_to_null",
     "security.*",
@@ -59,7 +61,9 @@ impl Service {
     pub fn read(config: &Config, flags: &[Property], verbose: u8, problems: &mut Problems) -> Self {
         let section = config.service(flags);
         let mut settings = Settings::new(&section, &config.variables, problems);
-        let _named = settings.all("parsers_file");
+        for key in ["parsers_file", "plugins_file", "streams_file"] {
+            settings.all(key);
+        }
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
         let flush = match settings.number("flush") {
             None => Some(1.0),
@@ -97,7 +101,12 @@ impl Service {
             },
             retry: Policy::default()
                 .with_scheduler(base.map(Duration::from_secs), cap.map(Duration::from_secs)),
-            storage_path: settings.text("storage.path"),
+            storage: Storage::read(&mut settings),
+            daemon: settings.flag("daemon", false),
+            log_format: match settings.choice("log_format", &["text", "json"]) {
+                Some("json") => Format::Json,
+                _ => Format::Text,
+            },
             parsers: Vec::new(),
             message_max: settings
                 .size("multiline_buffer_limit")
@@ -107,6 +116,7 @@ impl Service {
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
         service.parsers = load_parsers(config, flags, problems);
+        files::check(config, &section, problems);
         service
     }
 }

@@ -8,8 +8,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How much a line matters; also what `Log_Level` admits.
@@ -59,9 +59,50 @@ impl Level {
 static ADMITTED: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static FILE: OnceLock<File> = OnceLock::new();
 
+/// The components that have a level of their own.
+static OWN: RwLock<Vec<(String, Level)>> = RwLock::new(Vec::new());
+/// The level of all others.
+static COMMON: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As Fluent Bit's.
+    Text,
+    /// An object of JSON: `time`, `level`, `component`, `message`.
+    Json,
+}
+
 /// Sets what is written.
 pub fn admit(level: Level) {
     ADMITTED.store(level as u8, Ordering::Relaxed);
+    COMMON.store(level as u8, Ordering::Relaxed);
+}
+
+/// Sets how lines look from now on.
+pub fn write_as(format: Format) {
+    JSON.store(format == Format::Json, Ordering::Relaxed);
+}
+
+/// Gives components levels of their own, in place of those given before. Where nothing at all is
+/// logged, it stays so.
+pub fn admit_own(levels: Vec<(String, Level)>) {
+    let common = COMMON.load(Ordering::Relaxed);
+    if common == Level::Off as u8 {
+        return;
+    }
+    let loudest = levels.iter().map(|(_, level)| *level as u8).max();
+    *OWN.write().unwrap_or_else(PoisonError::into_inner) = levels;
+    ADMITTED.store(common.max(loudest.unwrap_or(common)), Ordering::Relaxed);
+}
+
+/// Whether a component's lines of this level are written.
+fn admits_of(component: &str, level: Level) -> bool {
+    let own = OWN.read().unwrap_or_else(PoisonError::into_inner);
+    let found = own.iter().find(|(known, _)| known == component);
+    let limit = found.map_or(COMMON.load(Ordering::Relaxed), |(_, level)| *level as u8);
+    level as u8 <= limit
 }
 
 /// Writes to `file` from now on, behind what it holds.
@@ -83,17 +124,34 @@ pub fn admits(level: Level) -> bool {
 
 /// Writes one line; the macros are shorter.
 pub fn write(level: Level, component: &str, text: fmt::Arguments<'_>) {
-    if !admits(level) {
+    if !admits(level) || !admits_of(component, level) {
         return;
     }
     let now = jiff::Zoned::now();
-    let line = format!(
+    let line = if JSON.load(Ordering::Relaxed) {
+        json_line(&now, level, component, text)
+    } else {
+        text_line(&now, level, component, text)
+    };
+    emit(line.as_bytes());
+}
+
+/// A line as Fluent Bit writes it.
+fn text_line(now: &jiff::Zoned, level: Level, component: &str, text: fmt::Arguments<'_>) -> String {
+    format!(
         "[{}.{:03}] [{}] [{component}] {text}\n",
         now.strftime("%Y/%m/%d %H:%M:%S"),
         now.millisecond(),
         level.label()
-    );
-    emit(line.as_bytes());
+    )
+}
+
+/// A line as an object of JSON, for those who collect the log by a program.
+fn json_line(now: &jiff::Zoned, level: Level, component: &str, text: fmt::Arguments<'_>) -> String {
+    let time = now.strftime("%Y-%m-%dT%H:%M:%S.%3f%:z").to_string();
+    let level = level.label().trim_ascii_start();
+    let line = serde_json::json!({"time": time, "level": level, "component": component, "message": text.to_string()});
+    format!("{line}\n")
 }
 
 /// The line about a signal, which is written whatever the level is.
@@ -172,7 +230,22 @@ macro_rules! debug {
 
 #[cfg(test)]
 mod tests {
-    use super::Level;
+    use super::*;
+
+    #[test]
+    fn a_line_is_text_or_json() {
+        let now = jiff::civil::date(2026, 11, 22).at(22, 30, 11, 352_000_000);
+        let now = now.to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+        let said = format_args!("said \"x\"");
+        assert_eq!(
+            text_line(&now, Level::Warn, "engine", said),
+            "[2026/11/22 22:30:11.352] [ warn] [engine] said \"x\"\n"
+        );
+        assert_eq!(
+            json_line(&now, Level::Warn, "engine", said),
+            "{\"component\":\"engine\",\"level\":\"warn\",\"message\":\"said \\\"x\\\"\",\"time\":\"2026-11-22T22:30:11.352+00:00\"}\n"
+        );
+    }
 
     #[test]
     fn levels_read_as_in_a_configuration() {

@@ -96,6 +96,11 @@ impl<'a> Settings<'a> {
         &self.name
     }
 
+    /// What the section configures.
+    pub fn kind(&self) -> SectionKind {
+        self.section.kind
+    }
+
     /// Where the section begins.
     pub fn place(&self) -> &'a Place {
         &self.section.place
@@ -320,6 +325,11 @@ impl<'a> Settings<'a> {
     /// Reports a mistake in the value of a key, at its line if it is given.
     pub fn error(&mut self, key: &str, message: impl Into<String>) {
         let place = self.place_of(key);
+        self.problems.error(place, Some(key), message);
+    }
+
+    /// As [`error`](Self::error), of one of several values.
+    pub fn error_at(&mut self, place: &Place, key: &str, message: impl Into<String>) {
         self.problems.error(place, Some(key), message);
     }
 
