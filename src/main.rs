@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Command::Run(invocation)) => run(&invocation),
         Ok(Command::DryRun(invocation)) => dry_run(&invocation),
+        Ok(Command::Explain(invocation)) => explain(&invocation),
+        Ok(Command::Check(invocation)) => check(&invocation),
+        Ok(Command::Convert(invocation)) => convert(&invocation),
         Ok(Command::Version) => print(&format!("Sluice v{}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Help(topic)) => help(topic.as_ref()),
         Ok(Command::Health { pid }) => health(pid),
@@ -63,7 +66,7 @@ fn list<'n>(title: &str, names: impl Iterator<Item = &'n str>) -> String {
 }
 
 /// Reads everything there is to read; `Err` is the exit code after the report.
-fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<Plan, ExitCode> {
+fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<(Config, Plan), ExitCode> {
     if let Some(folder) = &invocation.workdir
         && let Err(error) = std::env::set_current_dir(folder)
     {
@@ -86,7 +89,79 @@ fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<Plan, Exi
         eprintln!("[error] configuration file contains errors, aborting.");
         return Err(ExitCode::FAILURE);
     }
-    Ok(plan)
+    Ok((config, plan))
+}
+
+fn explain(invocation: &Invocation) -> ExitCode {
+    let mut problems = Problems::with_readings();
+    match prepare(invocation, &mut problems) {
+        Ok((config, _)) => {
+            eprint!("{}", problems.report());
+            let sections = &invocation.sections;
+            print(&cli::explain::explain(
+                &config,
+                sections,
+                problems.readings(),
+            ))
+        }
+        Err(code) => code,
+    }
+}
+
+fn check(invocation: &Invocation) -> ExitCode {
+    let mut problems = Problems::strict();
+    let (config, _) = match prepare(invocation, &mut problems) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    eprint!("{}", problems.report());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    let destinations = cli::check::destinations(&config, &invocation.sections);
+    let findings = runtime.block_on(cli::check::ask(destinations));
+    // A name that is still being looked up must not hold up the exit.
+    runtime.shutdown_background();
+    let mut silent = false;
+    for finding in &findings {
+        silent |= finding.answer.is_err();
+        let level = if finding.answer.is_ok() {
+            " info"
+        } else {
+            "error"
+        };
+        eprintln!("[{level}] [check] {finding}");
+    }
+    if silent {
+        return ExitCode::FAILURE;
+    }
+    eprintln!("configuration test is successful");
+    ExitCode::SUCCESS
+}
+
+fn convert(invocation: &Invocation) -> ExitCode {
+    let Some(path) = &invocation.config else {
+        return fail(&"convert needs a file: sluice convert -c FILE");
+    };
+    let mut problems = Problems::default();
+    let text = cli::convert::convert(path, &mut problems);
+    eprint!("{}", problems.report());
+    if problems.has_errors() {
+        return ExitCode::FAILURE;
+    }
+    print(&text)
+}
+
+/// Goes to the background: this process ends, another one goes on.
+fn leave() -> ExitCode {
+    match cli::background::start(std::env::args_os()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot go to the background: {error}")),
+    }
 }
 
 fn dry_run(invocation: &Invocation) -> ExitCode {
@@ -104,9 +179,15 @@ fn dry_run(invocation: &Invocation) -> ExitCode {
 fn run(invocation: &Invocation) -> ExitCode {
     let mut problems = Problems::default();
     let plan = match prepare(invocation, &mut problems) {
-        Ok(plan) => plan,
+        Ok((_, plan)) => plan,
         Err(code) => return code,
     };
+    if invocation.in_background {
+        // It fails where the process leads a session already.
+        drop(cli::background::detach());
+    } else if invocation.daemon || plan.service.daemon {
+        return leave();
+    }
     if let Err(error) = open_log(invocation, &plan.service) {
         return fail(&error);
     }
@@ -130,9 +211,11 @@ fn run(invocation: &Invocation) -> ExitCode {
         for text in &invocation.warnings {
             sluice::warning!("cli", "{text}");
         }
-        for problem in problems.warnings() {
+        for problem in problems.sorted() {
             sluice::warning!("config", "{problem}");
         }
+        // The texts of the files have served their purpose.
+        drop(problems);
         // In a task of its own, so that it runs on the workers like everything else.
         tokio::spawn(pipeline::run(plan, signals))
             .await

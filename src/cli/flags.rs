@@ -142,6 +142,11 @@ const SERVICE: &[Flag] = &[
         "append the log to this file",
     ),
     flag(
+        "-d, --daemon",
+        Action::Switch(|run| run.daemon = true),
+        "run in the background",
+    ),
+    flag(
         "-v, --verbose",
         Action::Switch(|run| run.verbose = run.verbose.saturating_add(1)),
         "log more; twice: everything",
@@ -197,8 +202,8 @@ const FOREIGN: &[Flag] = &[
     flag("--trace-output NAME", NO_TRACE, ""),
     flag("--trace-output-property KEY=VALUE", NO_TRACE, ""),
     flag(
-        "-d, --daemon",
-        Action::Refused("run Sluice under a service manager or a container runtime"),
+        "--in-background",
+        Action::Switch(|run| run.in_background = true),
         "",
     ),
     flag(
@@ -213,7 +218,7 @@ const FOREIGN: &[Flag] = &[
     ),
     flag(
         "-r, --processor NAME",
-        Action::Refused("processors belong in a configuration file"),
+        Action::Ignored("processors belong in a configuration file"),
         "",
     ),
     flag(
@@ -302,6 +307,9 @@ const HEAD: &str = "\
 Sluice, a log router for AWS FireLens that reads the configuration of Fluent Bit
 
 Usage: sluice -c FILE
+       sluice explain -c FILE    say what the configuration means
+       sluice check -c FILE      check it, and whether its destinations answer
+       sluice convert -c FILE    write it in the other format, YAML or classic
        sluice -i NAME [-t TAG] [-p KEY=VALUE].. [-F NAME ..] -o NAME [-m PATTERN] [-p KEY=VALUE]..
 ";
 

@@ -1,11 +1,17 @@
 //! The command line: Fluent Bit's flags, so that an image or a task definition needs no change, and
 //! a few of our own.
 //!
-//! `flags.rs` lists the flags; this file follows them. Instances of `-i`, `-F` and `-o` become the
-//! same [`Section`]s that a file has. Nothing here touches the disk or the environment.
+//! `flags.rs` lists the flags; this file follows them, without touching the disk or the
+//! environment. Instances of `-i`, `-F` and `-o` become the same [`Section`]s that a file has. Each
+//! verb of our own, which stands first, has a file: `explain.rs`, `check.rs`, `convert/`;
+//! `background.rs` is `-d`.
 //!
 //! Facts: <https://docs.fluentbit.io/manual/administration/configuring-fluent-bit>
 
+pub mod background;
+pub mod check;
+pub mod convert;
+pub mod explain;
 mod flags;
 
 use std::ffi::OsString;
@@ -25,6 +31,12 @@ pub enum Command {
     Run(Invocation),
     /// Check the configuration, strictly, and end.
     DryRun(Invocation),
+    /// `sluice explain`: say what the configuration means.
+    Explain(Invocation),
+    /// `sluice check`: check the configuration, strictly, and whether the destinations answer.
+    Check(Invocation),
+    /// `sluice convert`: write the configuration in the other format.
+    Convert(Invocation),
     /// Print the version.
     Version,
     /// Print the help text, or the options of one plugin.
@@ -62,8 +74,22 @@ pub struct Invocation {
     pub workdir: Option<PathBuf>,
     /// The plugins that `-e` names, all of them built in: `cloudwatch`, `firehose`, `kinesis`.
     pub plugins: Vec<String>,
+    /// `-d`: go to the background.
+    pub daemon: bool,
+    /// The process is the one in the background.
+    pub in_background: bool,
     /// What was given and has no effect, to be logged.
     pub warnings: Vec<String>,
+}
+
+/// What the first argument asks for, if it is a verb; the flags that follow are the same.
+#[derive(Clone, Copy)]
+enum Verb {
+    Run,
+    DryRun,
+    Explain,
+    Check,
+    Convert,
 }
 
 /// Why the command line cannot be followed.
@@ -117,11 +143,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, CliErr
     // Fluent Bit's `-p=x` has the value `=x`.
     parser.set_short_equals(false);
     let mut run = Invocation::default();
-    let mut dry_run = false;
+    let mut verb = Verb::Run;
+    let mut is_first = true;
     while let Some(argument) = parser.next()? {
         let (typed, flag) = match argument {
             Arg::Short(letter) => (format!("-{letter}"), Flag::of_letter(letter)),
             Arg::Long(name) => (format!("--{name}"), Flag::of_name(name)),
+            Arg::Value(word) if is_first && Verb::of(&word).is_some() => {
+                verb = Verb::of(&word).unwrap_or(verb);
+                is_first = false;
+                continue;
+            }
             // It may be a secret that lost its flag, and is not shown.
             Arg::Value(_) => {
                 run.warnings
@@ -129,6 +161,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, CliErr
                 continue;
             }
         };
+        is_first = false;
         let Some(flag) = flag else {
             let nearest = flags::nearest_name(&typed);
             return Err(CliError::UnknownFlag {
@@ -140,7 +173,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, CliErr
             Action::Version => return Ok(Command::Version),
             Action::Help => return Ok(Command::Help(run.topic())),
             Action::Health => return health(&mut parser),
-            Action::DryRun => dry_run = true,
+            Action::DryRun => verb = Verb::DryRun,
             Action::Switch(apply) => apply(&mut run),
             Action::Path(apply) => apply(&mut run, parser.value()?.into()),
             Action::Plugin => run.plugin(parser.value()?.into())?,
@@ -162,11 +195,24 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, CliErr
             }
         }
     }
-    Ok(if dry_run {
-        Command::DryRun(run)
-    } else {
-        Command::Run(run)
+    Ok(match verb {
+        Verb::Run => Command::Run(run),
+        Verb::DryRun => Command::DryRun(run),
+        Verb::Explain => Command::Explain(run),
+        Verb::Check => Command::Check(run),
+        Verb::Convert => Command::Convert(run),
     })
+}
+
+impl Verb {
+    fn of(word: &std::ffi::OsStr) -> Option<Self> {
+        Some(match word.to_str()? {
+            "explain" => Self::Explain,
+            "check" => Self::Check,
+            "convert" => Self::Convert,
+            _ => return None,
+        })
+    }
 }
 
 /// The value of the flag just read.
@@ -387,6 +433,9 @@ mod tests {
             ("", Command::Run(Invocation::default())),
             ("--dry-run", Command::DryRun(Invocation::default())),
             ("--dry", Command::DryRun(Invocation::default())),
+            ("explain", Command::Explain(Invocation::default())),
+            ("check", Command::Check(Invocation::default())),
+            ("convert", Command::Convert(Invocation::default())),
             ("--vers", Command::Version),
         ] {
             assert_eq!(command(line).ok(), Some(expected), "{line}");
@@ -433,10 +482,7 @@ mod tests {
                 "-T select",
                 "`-T` is not supported: Sluice has no stream processor",
             ),
-            (
-                "-d",
-                "`-d` is not supported: run Sluice under a service manager or a container runtime",
-            ),
+            ("-J", "`-J` is not supported: use `--help`"),
             ("--health x", "`x` is no process id"),
             ("--health 0", "`0` is no process id"),
         ] {

@@ -6,13 +6,15 @@
 //! as they are. What a variable holds is never looked at again, so a secret may contain any
 //! character.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// The variables of a configuration.
 #[derive(Clone, Default)]
 pub struct Variables {
     values: HashMap<String, String>,
+    /// Those whose values come from a file that is there to hold a secret.
+    from_files: HashSet<String>,
 }
 
 /// A value with its variables replaced.
@@ -51,12 +53,32 @@ impl Variables {
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        Self { values }
+        Self {
+            values,
+            from_files: HashSet::new(),
+        }
     }
 
     /// Sets a variable, as `@SET` does.
     pub fn set(&mut self, name: &str, value: &str) {
         self.values.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sets a variable to what a file holds.
+    pub(super) fn set_from_file(&mut self, name: &str, value: &str) {
+        self.set(name, value);
+        self.from_files.insert(name.to_owned());
+    }
+
+    /// Whether the value comes from a file of its own.
+    pub fn is_from_file(&self, name: &str) -> bool {
+        self.from_files.contains(name)
+    }
+
+    /// All names with what they hold, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.values.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// What a variable holds; an empty one counts as not set.

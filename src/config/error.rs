@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::include::Source;
+use super::reading::Reading;
 use super::section::Place;
 
 /// How many problems of one severity are kept; the rest is counted.
@@ -56,6 +57,11 @@ pub struct Problems {
     omitted: usize,
     /// The files read, in their order: the order of the report, which shows lines of them.
     sources: Vec<Source>,
+    /// How the sections were read, if somebody wants to know.
+    readings: Option<Vec<Reading>>,
+    /// Where keys stand that nobody knows, and how long they are: one may be the misspelt name of a
+    /// credential.
+    veiled: Vec<(Place, usize)>,
 }
 
 impl Problems {
@@ -67,9 +73,58 @@ impl Problems {
         }
     }
 
+    /// An empty list that also keeps how sections are read.
+    pub fn with_readings() -> Self {
+        Self {
+            readings: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// How the sections were read, in the order in which they were.
+    pub fn readings(&self) -> &[Reading] {
+        self.readings.as_deref().unwrap_or_default()
+    }
+
+    /// Whether somebody wants to know how sections are read.
+    pub(super) fn keeps_readings(&self) -> bool {
+        self.readings.is_some()
+    }
+
+    /// Keeps how a section was read.
+    pub(super) fn keep(&mut self, reading: Reading) {
+        self.readings.get_or_insert_default().push(reading);
+    }
+
     /// Notes a file that problems may be about.
     pub fn source(&mut self, source: &Source) {
         self.sources.push(source.clone());
+    }
+
+    /// Keeps what follows a key on its line out of the report.
+    pub(super) fn veil(&mut self, place: &Place, key: &str) {
+        if self.veiled.len() < LIMIT {
+            self.veiled.push((place.clone(), key.chars().count()));
+        }
+    }
+
+    /// How many characters of a line may be shown.
+    pub(super) fn shown_part(&self, place: &Place) -> usize {
+        let of_line = self
+            .veiled
+            .iter()
+            .filter(|(veiled, _)| veiled.file == place.file && veiled.line == place.line);
+        let ends = of_line.map(|(veiled, length)| {
+            let start = usize::try_from(veiled.column.saturating_sub(1)).unwrap_or(0);
+            start + length
+        });
+        // Past the limit nobody knows what was unknown.
+        let all = if self.veiled.len() < LIMIT {
+            usize::MAX
+        } else {
+            0
+        };
+        ends.min().unwrap_or(all)
     }
 
     /// The files noted, in the order in which they were read.
@@ -124,6 +179,11 @@ impl Problems {
     /// Whether Sluice must not start.
     pub fn has_errors(&self) -> bool {
         self.errors().next().is_some()
+    }
+
+    /// Whether something at this place prevents the start.
+    pub(super) fn has_error_at(&self, place: &Place) -> bool {
+        self.errors().any(|problem| problem.place == *place)
     }
 
     /// What prevents the start, in the order found.

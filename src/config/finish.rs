@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::nearest::nearest;
 use super::node::Entry;
+use super::reading::{Effect, Given, Reading, shown};
 use super::section::{Place, Property, SectionKind};
 use super::settings::{Settings, Use};
 
@@ -41,6 +42,8 @@ impl Settings<'_> {
             *count += 1;
             match self.usage(&property.key) {
                 None => self.unknown(&property.key, &property.place),
+                // One message is enough for a value that is wrong besides.
+                Some(Use::NoEffect) if self.problems.has_error_at(&property.place) => {}
                 Some(Use::NoEffect) => self.problems.warning(
                     &property.place,
                     Some(&property.key),
@@ -53,6 +56,52 @@ impl Settings<'_> {
         for entry in &section.nested {
             self.nested_entry(entry);
         }
+        if self.problems.keeps_readings() {
+            let reading = self.reading();
+            self.problems.keep(reading);
+        }
+    }
+
+    /// What became of every key.
+    fn reading(&self) -> Reading {
+        let properties = self.section.properties.iter();
+        Reading {
+            kind: self.section.kind,
+            place: self.section.place.clone(),
+            given: properties.map(|property| self.given(property)).collect(),
+            unset: self.unset(),
+        }
+    }
+
+    /// What became of a property.
+    fn given(&self, property: &Property) -> Given {
+        let counts = |key| std::ptr::eq(self.written(key).unwrap_or(property), property);
+        let effect = match self.usage(&property.key) {
+            None => Effect::Unknown,
+            Some(Use::NoEffect) => Effect::Nothing,
+            Some(Use::Single) if !counts(&property.key) => Effect::Overridden,
+            Some(Use::Single | Use::Repeatable) => Effect::Used,
+        };
+        Given {
+            key: property.key.clone(),
+            value: shown(property, effect, self.variables),
+            place: property.place.clone(),
+            effect,
+        }
+    }
+
+    /// The keys with an effect that are not given.
+    fn unset(&self) -> Vec<&'static str> {
+        let section = self.section;
+        let is_given = |key: &str| {
+            section
+                .properties
+                .iter()
+                .any(|property| property.key == key)
+                || section.nested.iter().any(|entry| entry.key == key)
+        };
+        let keys = self.keys();
+        keys.into_iter().filter(|key| !is_given(key)).collect()
     }
 
     /// A map, or a list of maps: those who want one ask with [`nested`](Settings::nested), and for
@@ -89,10 +138,9 @@ impl Settings<'_> {
     }
 
     fn unknown(&mut self, key: &str, place: &Place) {
-        let known = self.known.keys().copied();
-        let hint = match nearest(key, known.clone()) {
+        let hint = match nearest(key, self.known.keys().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
+            None => format!("known are {}", self.keys().join(", ")),
         };
         let message = format!("unknown property of {}; {hint}", self.subject());
         if self.tolerant {
@@ -101,6 +149,7 @@ impl Settings<'_> {
         } else {
             self.problems.error(place, Some(key), message);
         }
+        self.problems.veil(place, key);
     }
 
     /// A key that may stand once is there again.

@@ -18,6 +18,7 @@
 //! | `value.rs`, `words.rs` | sizes, times, switches, numbers; lists of words |
 //! | `builtin.rs` | the shared objects that need no loading |
 //! | `error.rs`, `report.rs` | [`Problems`], and how they are shown |
+//! | `reading.rs` | what became of each key, for `sluice explain` |
 //! | `nearest.rs`, `secret.rs` | "did you mean"; what is never shown |
 //!
 //! Promises:
@@ -36,6 +37,7 @@ mod finish;
 mod include;
 mod nearest;
 mod node;
+mod reading;
 mod report;
 mod secret;
 mod section;
@@ -55,6 +57,7 @@ pub use error::{Problem, Problems, Severity};
 pub use include::{Include, IncludeError, MAX_BYTES, MAX_FILES, Source};
 pub use nearest::nearest;
 pub use node::{Entry, Node};
+pub use reading::{Effect, Given, Reading};
 pub use secret::is_secret;
 pub use section::{Config, Place, Property, Role, Section, SectionKind};
 pub use settings::Settings;

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! [error] [config] main.conf:9:5: key `colour`: unknown property of input `dummy`; known are ..
-//!     9 |     Colour blue
+//!     9 |     Colour…
 //!       |     ^
 //! ```
 //!
-//! A line is shown up to the first key that names a credential: what follows may be one.
+//! A line is shown up to the first key that names a credential or that nobody knows: what follows
+//! may be one.
 
 use std::fmt::Write as _;
 
@@ -30,7 +31,7 @@ impl Problems {
             // Writing to a string cannot fail.
             let _ = writeln!(report, "[{level}] [config] {problem}");
             if let Some(line) = cursor.line_of(problem, self.sources()) {
-                show(&mut report, problem, &line);
+                show(&mut report, problem, &line, self.shown_part(&problem.place));
             }
         }
         if self.omitted() > 0 {
@@ -41,9 +42,9 @@ impl Problems {
 }
 
 /// Writes the line and, if the column is on it, a mark below.
-fn show(report: &mut String, problem: &Problem, line: &str) {
+fn show(report: &mut String, problem: &Problem, line: &str, most: usize) {
     let number = problem.place.line;
-    let text: String = line.chars().take(WIDEST).collect();
+    let text: String = line.chars().take(WIDEST.min(most)).collect();
     let cut = if text.len() < line.len() { "…" } else { "" };
     let _ = writeln!(report, "{number:>5} | {}{cut}", text.trim_ascii_end());
     let before = usize::try_from(problem.place.column).unwrap_or(0);
@@ -155,6 +156,21 @@ mod tests {
             shown.contains("    2 |   {a: b, http_passwd …\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn the_value_of_a_key_that_nobody_knows_is_not_shown() {
+        let mut problems = Problems::default();
+        let name: Arc<str> = Arc::from("a.yaml");
+        problems.source(&Source {
+            name: Arc::clone(&name),
+            bytes: "{shared_kye: hunter2, port: x}".as_bytes().into(),
+        });
+        let place = Place::new(name, 1);
+        problems.error(&place.clone().at(23), Some("port"), "is no port");
+        problems.veil(&place.at(2), "shared_kye");
+        let report = problems.report();
+        assert!(report.ends_with("    1 | {shared_kye…\n"), "{report}");
     }
 
     #[test]

@@ -285,8 +285,7 @@ fn unknown<'n>(settings: &mut Settings<'_>, names: impl Iterator<Item = &'n str>
     let kind = settings.kind();
     if is_known_elsewhere(kind, &name) {
         let message = format!(
-            "Fluent Bit's {kind} `{name}` is not part of this version; there are {}",
-            known.join(", ")
+            "Fluent Bit's {kind} `{name}` is not part of this version; `sluice --help` lists those that are"
         );
         settings.error("name", message);
         return;

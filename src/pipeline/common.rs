@@ -64,7 +64,8 @@ pub(super) fn log_level(settings: &mut Settings<'_>) -> Option<Level> {
     let text = settings.text("log_level")?;
     let level = Level::parse(&text);
     if level.is_none() {
-        let message = "is no level: write off, error, warn, info, debug or trace";
+        let value = settings.shown("log_level");
+        let message = format!("{value} is no level: write off, error, warn, info, debug or trace");
         settings.error("log_level", message);
     }
     level
@@ -85,7 +86,9 @@ pub(super) fn retry_limit(settings: &mut Settings<'_>) -> Option<u32> {
         _ => {
             let limit = text.parse().ok().filter(|limit| *limit > 0);
             if limit.is_none() {
-                let message = "is no limit; write a number above 0, no_limits or no_retries";
+                let value = settings.shown("retry_limit");
+                let message =
+                    format!("{value} is no limit; write a number above 0, no_limits or no_retries");
                 settings.lapse(
                     "retry_limit",
                     message,

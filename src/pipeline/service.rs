@@ -143,7 +143,7 @@ fn log_level(
     Level::parse(&text).unwrap_or_else(|| {
         settings.error(
             "log_level",
-            format!("{text} is no level; write off, error, warn, info, debug or trace"),
+            format!("`{text}` is no level: write off, error, warn, info, debug or trace"),
         );
         flag
     })

@@ -32,6 +32,8 @@ mod partial;
 mod partial_failure;
 // Faults that pass, and faults that do not.
 mod retry;
+// The configurations of the FireLens examples.
+mod firelens;
 // Several inputs, several outputs.
 mod routing;
 // The end of the process.
@@ -40,3 +42,5 @@ mod shutdown;
 mod tls;
 // Every recorded frame, good and bad, against one running process.
 mod vectors;
+// What a user with a wrong file reads, word for word.
+mod wrong_files;

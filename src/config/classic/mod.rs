@@ -288,6 +288,9 @@ impl Reader<'_> {
                 place,
                 "an indented header: put its `[` in the first column (groups need YAML)",
             );
+            if let Some(file) = self.files.last_mut() {
+                file.section = Current::Refused;
+            }
             return;
         }
         let indent = line

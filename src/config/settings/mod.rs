@@ -52,7 +52,7 @@ enum Garbage {
 pub struct Settings<'a> {
     pub(super) section: &'a Section,
     pub(super) problems: &'a mut Problems,
-    variables: &'a Variables,
+    pub(super) variables: &'a Variables,
     name: String,
     /// The keys asked for so far: what `finish` takes for known.
     pub(super) known: BTreeMap<&'static str, Use>,
@@ -328,6 +328,12 @@ impl<'a> Settings<'a> {
         self.problems.error(place, Some(key), message);
     }
 
+    /// The value of a key in a message: as written, so that no variable is shown, and not at all if
+    /// the key is secret.
+    pub fn shown(&self, key: &str) -> String {
+        self.written(key).map_or_else(String::new, shown)
+    }
+
     /// As [`error`](Self::error), of one of several values.
     pub fn error_at(&mut self, place: &Place, key: &str, message: impl Into<String>) {
         self.problems.error(place, Some(key), message);
@@ -355,7 +361,7 @@ impl<'a> Settings<'a> {
 
     /// The property that counts. In plugins and `[SERVICE]` the last of several wins, elsewhere and
     /// for `Name` the first.
-    fn written(&self, key: &str) -> Option<&'a Property> {
+    pub(super) fn written(&self, key: &str) -> Option<&'a Property> {
         let mut given = self
             .section
             .properties

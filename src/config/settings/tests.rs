@@ -318,7 +318,7 @@ fn unknown_keys_are_errors_with_the_nearest_known_one_or_all() {
         said,
         "\
 error: main.conf:3: key `lgo_group_name`: unknown property of output `x`; did you mean `log_group_name`?
-error: main.conf:4: key `colour`: unknown property of output `x`; known are log_group_name, name, region
+error: main.conf:4: key `colour`: unknown property of output `x`; known are log_group_name, region
 "
     );
 }

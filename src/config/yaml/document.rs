@@ -160,7 +160,7 @@ impl Document<'_> {
         match text.strip_prefix("file://") {
             None => self.variables.set(name, text),
             Some(path) => match files.value(path) {
-                Ok(content) => self.variables.set(name, &content),
+                Ok(content) => self.variables.set_from_file(name, &content),
                 Err(error) => self.refuse(place, name, error.to_string()),
             },
         }
