@@ -2,7 +2,7 @@
 
 /// Parts of keys that name a credential or hold one inside (`http_passwd`, `apikey`, `Cloud_Auth`,
 /// `Header`).
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "apikey",
     "api_key",
     "passw",
@@ -16,6 +16,7 @@ const PARTS: [&str; 13] = [
     "access_key",
     "private_key",
     "account_key",
+    "security.users",
 ];
 
 /// Whether the value of this key must not appear in a log or an error.

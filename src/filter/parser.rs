@@ -158,6 +158,7 @@ mod tests {
                     place: Place::command_line(),
                 })
                 .collect(),
+            nested: Vec::new(),
         });
         Parsers::read(&sections, &Variables::default(), &mut Problems::default())
     }

@@ -249,13 +249,16 @@ impl Document<'_> {
 
     /// `{state, regex, next_state}` as the classic `Rule "state" "regex" "next_state"`.
     fn rule(&mut self, section: &mut Section, item: &Node) {
-        let mut words = Vec::new();
+        let (mut words, mut whole) = (Vec::new(), true);
         for key in ["state", "regex", "next_state"] {
             let text = item.get(key).and_then(Node::text);
             match text.filter(|text| !text.is_empty()) {
                 Some(text) => words.push(format!("\"{}\"", text.replace('"', "\\\""))),
                 None if key == "next_state" => {}
-                None => self.refuse(item.place(), "rules", format!("a rule has no `{key}`")),
+                None => {
+                    self.refuse(item.place(), "rules", format!("a rule has no `{key}`"));
+                    whole = false;
+                }
             }
         }
         for entry in item.entries() {
@@ -265,11 +268,13 @@ impl Document<'_> {
                     .lapse(&entry.place, Some(&entry.key), message, "it is ignored");
             }
         }
-        section.properties.push(Property {
-            key: "rule".to_owned(),
-            value: words.join(" "),
-            place: item.place().clone(),
-        });
+        if whole {
+            section.properties.push(Property {
+                key: "rule".to_owned(),
+                value: words.join(" "),
+                place: item.place().clone(),
+            });
+        }
     }
 
     fn plugins(&mut self, entry: &Entry) {

@@ -186,6 +186,7 @@ fn parser(properties: &[(&str, &str)]) -> Option<Arc<Parser>> {
         kind: SectionKind::Parser,
         place: place.clone(),
         properties: properties.iter().map(property).collect(),
+        nested: Vec::new(),
     };
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let mut settings = Settings::new(&section, &variables, &mut problems);
