@@ -7,6 +7,15 @@ pub(crate) fn configured<T>(
     properties: &[(&str, &str)],
     read: impl FnOnce(&mut Settings<'_>) -> T,
 ) -> (T, Vec<String>) {
+    configured_in(&[], properties, read)
+}
+
+/// As [`configured`], in an environment of these variables.
+pub(crate) fn configured_in<T>(
+    variables: &[(&str, &str)],
+    properties: &[(&str, &str)],
+    read: impl FnOnce(&mut Settings<'_>) -> T,
+) -> (T, Vec<String>) {
     let place = Place::command_line();
     let property = |(key, value): &(&str, &str)| Property {
         key: (*key).to_owned(),
@@ -24,7 +33,8 @@ pub(crate) fn configured<T>(
         properties,
         nested: Vec::new(),
     };
-    let (variables, mut problems) = (Variables::default(), Problems::default());
+    let variables = Variables::from_pairs(variables.iter().copied());
+    let mut problems = Problems::default();
     let mut settings = Settings::new(&section, &variables, &mut problems);
     let made = read(&mut settings);
     settings.finish();

@@ -8,6 +8,7 @@ mod aws;
 mod cloudwatch_logs;
 mod file;
 mod kinesis_firehose;
+mod net;
 mod null;
 mod stdout;
 mod template;

@@ -30,6 +30,8 @@ mod own_log;
 mod partial;
 // Requests of which a part is taken.
 mod partial_failure;
+// Services reached through an HTTP proxy.
+mod proxy;
 // Faults that pass, and faults that do not.
 mod retry;
 // The configurations of the FireLens examples.

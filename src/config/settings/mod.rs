@@ -298,6 +298,11 @@ impl<'a> Settings<'a> {
         found.map(|entry| &entry.value)
     }
 
+    /// What a variable of the environment holds; an empty one counts as not set.
+    pub fn variable(&self, name: &str) -> Option<&'a str> {
+        self.variables.get(name)
+    }
+
     /// Takes keys for known that have no effect; each one given is warned about. `prefix.*` stands
     /// for many.
     pub fn accept(&mut self, keys: &[&'static str]) {

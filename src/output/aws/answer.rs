@@ -11,6 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::event::DropReason;
 use crate::output::Answer;
+use crate::output::net::with_causes;
 
 /// A service's error, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,20 +68,6 @@ where
             code: String::new(),
         },
     }
-}
-
-/// An error and what it came from, down to the system's own words.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text = text + ": " + &words;
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn sort(

@@ -48,14 +48,7 @@ pub(super) struct Aws {
 impl Aws {
     /// Reads the settings.
     pub(super) fn read(settings: &mut Settings<'_>) -> Self {
-        settings.accept(&[
-            "auto_retry_requests",
-            "net.*",
-            "tls.debug",
-            "tls.verify_hostname",
-            "tls.vhost",
-            "http_request_key",
-        ]);
+        settings.accept(&["auto_retry_requests", "http_request_key"]);
         let transport = Transport::read(settings);
         let scheme = if settings.flag("tls", true) {
             "https"
@@ -97,7 +90,7 @@ impl Aws {
     /// # Errors
     /// What in the TLS settings cannot be used.
     async fn load(&self) -> Result<SdkConfig, String> {
-        let http = self.transport.client()?;
+        let http = self.transport.client();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new(self.region.clone()))

@@ -1,10 +1,12 @@
-//! The actors of a test: a [`Sink`] that plays AWS, a [`Router`] under test, a [`Client`] or a [`Load`] that sends.
+//! The actors of a test: a [`Sink`] that plays AWS, a [`Router`] under test, a [`Client`] or a [`Load`] that sends, a
+//! [`Proxy`] between them.
 
 mod client;
 mod frames;
 mod load;
 pub(crate) mod msgpack;
 mod process;
+mod proxy;
 mod router;
 mod sink;
 pub(crate) mod vectors;
@@ -15,6 +17,7 @@ pub(crate) use client::Client;
 pub(crate) use frames::{Frame, ack, now};
 pub(crate) use load::Load;
 pub(crate) use process::Process;
+pub(crate) use proxy::Proxy;
 pub(crate) use router::{Router, Running};
 pub(crate) use sink::Sink;
 
