@@ -7,6 +7,8 @@
 mod aws;
 mod cloudwatch_logs;
 mod file;
+mod forward;
+pub mod json;
 mod kinesis_firehose;
 mod net;
 mod null;
@@ -232,6 +234,7 @@ type Build = fn(&mut Settings<'_>, Options) -> Arc<dyn Output>;
 const OUTPUTS: &[(&str, Build)] = &[
     ("cloudwatch_logs", cloudwatch_logs::build),
     ("file", file::build),
+    ("forward", forward::build),
     ("kinesis_firehose", kinesis_firehose::build),
     ("null", null::build),
     ("stdout", stdout::build),

@@ -146,6 +146,7 @@ impl Builder<'_> {
             ..
         } = self;
         let mut settings = Settings::new(section, &config.variables, problems);
+        settings.look_in(&config.directory);
         let plugin = settings.name().to_owned();
         let count = counts.entry(section.kind.name()).or_default();
         let instance = format!("{plugin}.{count}");

@@ -20,6 +20,8 @@ mod config_errors;
 mod create;
 // Peers that have to know a key.
 mod handshake;
+// To an aggregator of the forward protocol.
+mod forward_output;
 // `sluice --health`.
 mod health;
 // What no service may be sent.

@@ -14,14 +14,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use super::env::Variables;
 use super::error::{Problems, shortened};
+use super::load_named;
 use super::nearest::nearest;
 use super::node::Node;
 use super::secret::is_secret;
-use super::section::{Place, Property, Section, SectionKind};
+use super::section::{Place, Property, Role, Section, SectionKind};
 use super::value;
 use super::words::{self, Quotes};
 
@@ -53,6 +55,8 @@ pub struct Settings<'a> {
     pub(super) section: &'a Section,
     pub(super) problems: &'a mut Problems,
     pub(super) variables: &'a Variables,
+    /// Where relative names of files start that the working folder lacks.
+    directory: &'a Path,
     name: String,
     /// The keys asked for so far: what `finish` takes for known.
     pub(super) known: BTreeMap<&'static str, Use>,
@@ -70,6 +74,7 @@ impl<'a> Settings<'a> {
             section,
             problems,
             variables,
+            directory: Path::new(""),
             name,
             known: BTreeMap::new(),
             maps: BTreeSet::new(),
@@ -88,6 +93,18 @@ impl<'a> Settings<'a> {
             settings.name.make_ascii_lowercase();
         }
         settings
+    }
+
+    /// Has files be looked for in a folder too, when the working folder lacks them.
+    pub fn look_in(&mut self, directory: &'a Path) {
+        self.directory = directory;
+    }
+
+    /// Another section, read in the same surroundings.
+    pub fn inside<'b>(&'b mut self, section: &'b Section) -> Settings<'b> {
+        let mut inner = Settings::new(section, self.variables, self.problems);
+        inner.directory = self.directory;
+        inner
     }
 
     /// The `Name`, expanded, of plugins in lower case; empty if there is none, which is reported
@@ -296,6 +313,19 @@ impl<'a> Settings<'a> {
         let mut entries = self.section.nested.iter();
         let found = entries.find(|entry| entry.key == key);
         found.map(|entry| &entry.value)
+    }
+
+    /// The sections of the file that a key names; none if it cannot be read, which is reported.
+    pub fn file(&mut self, key: &'static str, role: Role) -> Option<Vec<Section>> {
+        let (name, property) = self.single(key)?;
+        let directory = self.directory;
+        Some(load_named(&name, property, directory, role, self.problems))
+    }
+
+    /// Whether a key that begins so is there.
+    pub fn has_any(&self, prefix: &str) -> bool {
+        let mut properties = self.section.properties.iter();
+        properties.any(|property| property.key.starts_with(prefix))
     }
 
     /// What a variable of the environment holds; an empty one counts as not set.

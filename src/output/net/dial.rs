@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -57,6 +58,14 @@ pub(in crate::output) enum DialError {
         /// What it says.
         why: String,
     },
+    /// A forward peer does not let us in.
+    #[error("{peer} {why}")]
+    Greeting {
+        /// Host and port, or the socket file.
+        peer: String,
+        /// What is wrong.
+        why: String,
+    },
     /// It took too long.
     #[error("no connection to {peer} within {} s", .limit.as_secs_f32())]
     Late {
@@ -81,6 +90,11 @@ impl Dialer {
             net,
             names: Names::default(),
         }
+    }
+
+    /// Its settings.
+    pub(in crate::output) fn net(&self) -> &Net {
+        &self.net
     }
 
     /// Has a connection made within `net.connect_timeout`.
@@ -156,6 +170,20 @@ impl Dialer {
             probe(&stream, probes)?;
         }
         Ok(stream)
+    }
+
+    /// Connects to a socket file.
+    ///
+    /// # Errors
+    /// [`DialError::Connect`].
+    pub(in crate::output) async fn unix(path: &Path) -> Result<Stream, DialError> {
+        match UnixStream::connect(path).await {
+            Ok(stream) => Ok(Stream::Unix(stream)),
+            Err(source) => Err(DialError::Connect {
+                peer: path.display().to_string(),
+                source,
+            }),
+        }
     }
 }
 

@@ -16,11 +16,17 @@ mod names;
 mod proxy;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tunnel;
 mod verify;
 
+pub(super) use self::dial::{DialError, Dialer, secure};
 pub(super) use self::http::{HttpClient, HttpError, HttpWay};
+pub(super) use self::settings::Net;
+pub(super) use self::stream::Stream;
+pub(super) use self::tls::Tls;
 
 /// An error and what it came from, down to the system's own words.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A stream to a peer.
@@ -13,6 +13,8 @@ use tokio_rustls::client::TlsStream;
 pub(in crate::output) enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// A socket file.
+    Unix(UnixStream),
     /// TLS over one of these, or over TLS to a proxy.
     Tls(Box<TlsStream<Stream>>),
 }
@@ -22,6 +24,7 @@ macro_rules! each {
     ($stream:expr, $inner:ident => $what:expr) => {
         match $stream.get_mut() {
             Stream::Tcp($inner) => $what,
+            Stream::Unix($inner) => $what,
             Stream::Tls($inner) => $what,
         }
     };
@@ -65,6 +68,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }

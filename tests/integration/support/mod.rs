@@ -1,5 +1,5 @@
 //! The actors of a test: a [`Sink`] that plays AWS, a [`Router`] under test, a [`Client`] or a [`Load`] that sends, a
-//! [`Proxy`] between them.
+//! [`Proxy`] between them, a [`Receiver`] of the forward protocol.
 
 mod client;
 mod frames;
@@ -7,6 +7,7 @@ mod load;
 pub(crate) mod msgpack;
 mod process;
 mod proxy;
+mod receiver;
 mod router;
 mod sink;
 pub(crate) mod vectors;
@@ -18,6 +19,7 @@ pub(crate) use frames::{Frame, ack, now};
 pub(crate) use load::Load;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
+pub(crate) use receiver::{Reaction, Received, Receiver};
 pub(crate) use router::{Router, Running};
 pub(crate) use sink::Sink;
 
