@@ -6,9 +6,10 @@
 
 mod aws;
 mod cloudwatch_logs;
+mod entry;
 mod file;
 mod forward;
-pub mod json;
+mod http;
 mod kinesis_firehose;
 mod net;
 mod null;
@@ -235,6 +236,7 @@ const OUTPUTS: &[(&str, Build)] = &[
     ("cloudwatch_logs", cloudwatch_logs::build),
     ("file", file::build),
     ("forward", forward::build),
+    ("http", http::build),
     ("kinesis_firehose", kinesis_firehose::build),
     ("null", null::build),
     ("stdout", stdout::build),

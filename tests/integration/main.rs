@@ -24,6 +24,8 @@ mod handshake;
 mod forward_output;
 // `sluice --health`.
 mod health;
+// To any HTTP server.
+mod http_output;
 // What no service may be sent.
 mod limits;
 // What our own log never shows.

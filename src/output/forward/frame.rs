@@ -17,8 +17,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::framing::{Framing, Tagging};
-use crate::event::{DropReason, EventTime, Tag};
+use crate::event::{DropReason, Tag};
 use crate::msgpack::write;
+use crate::output::entry;
 use crate::output::{Destination, Encoded, Item, Limits};
 
 /// Of one frame, before compression. Far below what receivers take, so that an acknowledgement is soon there.
@@ -28,8 +29,6 @@ pub(super) const LIMITS: Limits = Limits {
 };
 /// The largest event. Fluent Bit takes frames of 6 144 000 bytes and closes the connection on longer ones, again and again.
 const EVENT_MAX: usize = 6_000_000;
-/// Bytes of an entry besides metadata and record.
-const ENTRY: usize = 12;
 /// The length of an id.
 const ID: usize = 24;
 
@@ -114,7 +113,7 @@ impl<'e> Choice<'_, 'e> {
     fn next(&mut self) -> Option<Item<'e>> {
         loop {
             let item = self.items.next()?;
-            let size = ENTRY + item.event.metadata.len() + item.event.record.len();
+            let size = entry::FRAME + item.event.metadata.len() + item.event.record.len();
             if size > EVENT_MAX {
                 let place = self.encoded.consumed;
                 self.encoded.refused.push((place, DropReason::TooLarge));
@@ -149,43 +148,10 @@ impl<'e> Choice<'_, 'e> {
     fn write(&mut self, first: Item<'e>, out: &mut impl Write) -> io::Result<()> {
         let mut next = Some(first);
         while let Some(item) = next {
-            self.entry(item, out)?;
+            self.framing.entries.write(item.event, out)?;
             next = self.next();
         }
         Ok(())
-    }
-
-    fn entry(&self, item: Item<'_>, out: &mut impl Write) -> io::Result<()> {
-        let event = item.event;
-        if !self.framing.metadata {
-            out.write_all(&[0x92])?;
-            time(event.time, self.framing.integer_time, out)?;
-            return out.write_all(event.record);
-        }
-        out.write_all(&[0x92, 0x92])?;
-        time(event.time, self.framing.integer_time, out)?;
-        let is_empty = event.metadata.is_empty();
-        out.write_all(if is_empty { &[0x80] } else { event.metadata })?;
-        out.write_all(event.record)
-    }
-}
-
-/// Seconds and nanoseconds, or whole seconds; those too, where they are too many for the other form.
-fn time(time: EventTime, whole: bool, out: &mut impl Write) -> io::Result<()> {
-    match u32::try_from(time.seconds) {
-        Ok(seconds) if whole => {
-            out.write_all(&[0xce])?;
-            out.write_all(&seconds.to_be_bytes())
-        }
-        Ok(seconds) => {
-            let [s0, s1, s2, s3] = seconds.to_be_bytes();
-            let [n0, n1, n2, n3] = time.nanos.to_be_bytes();
-            out.write_all(&[0xd7, 0, s0, s1, s2, s3, n0, n1, n2, n3])
-        }
-        Err(_) => {
-            out.write_all(&[0xcf])?;
-            out.write_all(&time.seconds.to_be_bytes())
-        }
     }
 }
 
@@ -220,7 +186,8 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::event::Event;
+    use crate::event::{Event, EventTime};
+    use crate::output::entry::Entries;
     use crate::output::template::Template;
 
     const TIME: EventTime = EventTime {
@@ -281,7 +248,10 @@ mod tests {
         let made = |framing: Framing| frame(&framing, &items).body;
         let fixed = made(Framing {
             tag: Tagging::Fixed("other".to_owned()),
-            integer_time: true,
+            entries: Entries {
+                integer_time: true,
+                metadata: false,
+            },
             signal: true,
             options: vec![("k".to_owned(), "v".to_owned())],
             ..Framing::default()
@@ -293,7 +263,10 @@ mod tests {
         ]);
         assert_eq!(&fixed[..], expected);
         let retaining = made(Framing {
-            metadata: true,
+            entries: Entries {
+                integer_time: false,
+                metadata: true,
+            },
             tag: Tagging::Made(Template::new("$log").unwrap()),
             ..Framing::default()
         });
@@ -377,17 +350,5 @@ mod tests {
             (encoded.consumed, encoded.taken(), encoded.body.len()),
             (1, 0, 0)
         );
-    }
-
-    #[test]
-    fn a_time_beyond_32_bits_keeps_its_seconds() {
-        let tag = Tag::new(b"a");
-        let far = EventTime {
-            seconds: 1_700_000_000_123,
-            nanos: 5,
-        };
-        let body = frame(&Framing::default(), &[item(&tag, far, &[0x80])]).body;
-        let expected = joined(&[b"\x92\xcf", &far.seconds.to_be_bytes(), &[0x80]]);
-        assert_eq!(&body[8..8 + expected.len()], expected);
     }
 }

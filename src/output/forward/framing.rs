@@ -1,27 +1,22 @@
 //! What is configured of a frame.
 
 use crate::config::Settings;
+use crate::output::entry::Entries;
 use crate::output::template::Template;
 
 /// How frames are made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of the configuration"
-)]
 pub(super) struct Framing {
     /// Their tags.
     pub(super) tag: Tagging,
-    /// Times are whole seconds.
-    pub(super) integer_time: bool,
+    /// Its entries. Fluentd drops events that come with their metadata.
+    pub(super) entries: Entries,
     /// An option says that it is logs.
     pub(super) signal: bool,
     /// The peer is asked to acknowledge.
     pub(super) ack: bool,
     /// The entries are compressed.
     pub(super) gzip: bool,
-    /// Entries hold the events' metadata, which Fluentd drops together with the event.
-    pub(super) metadata: bool,
     /// More options.
     pub(super) options: Vec<(String, String)>,
 }
@@ -52,16 +47,19 @@ impl Framing {
             Some(compression) => compression == "gzip",
             None => base.gzip,
         };
+        let entries = Entries {
+            integer_time: settings.flag("time_as_integer", base.entries.integer_time),
+            metadata: settings.flag("retain_metadata_in_forward_mode", base.entries.metadata),
+        };
         let framing = Self {
             tag: tagging(settings).unwrap_or_else(|| base.tag.clone()),
-            integer_time: settings.flag("time_as_integer", base.integer_time),
+            entries,
             signal: settings.flag("send_options", base.signal),
             ack: settings.flag("require_ack_response", base.ack),
             gzip,
-            metadata: settings.flag("retain_metadata_in_forward_mode", base.metadata),
             options,
         };
-        if framing.gzip && framing.integer_time {
+        if framing.gzip && framing.entries.integer_time {
             let message = "time_as_integer and compress exclude each other; leave one out";
             settings.error("time_as_integer", message);
         }

@@ -1,5 +1,6 @@
 //! The actors of a test: a [`Sink`] that plays AWS, a [`Router`] under test, a [`Client`] or a [`Load`] that sends, a
-//! [`Proxy`] between them, a [`Receiver`] of the forward protocol.
+//! [`Proxy`] between them, a [`Receiver`] of the forward protocol, an HTTP
+//! [`Server`].
 
 mod client;
 mod frames;
@@ -9,6 +10,7 @@ mod process;
 mod proxy;
 mod receiver;
 mod router;
+mod server;
 mod sink;
 pub(crate) mod vectors;
 
@@ -21,6 +23,7 @@ pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Reaction, Received, Receiver};
 pub(crate) use router::{Router, Running};
+pub(crate) use server::Server;
 pub(crate) use sink::Sink;
 
 /// What has not happened by then does not happen.
