@@ -6,13 +6,18 @@
 
 mod aws;
 mod cloudwatch_logs;
+mod compression;
 mod entry;
 mod file;
 mod forward;
+mod go;
 mod http;
 mod kinesis_firehose;
+mod kinesis_streams;
 mod net;
 mod null;
+mod oversized;
+mod records;
 mod stdout;
 mod template;
 mod text;
@@ -233,11 +238,15 @@ type Build = fn(&mut Settings<'_>, Options) -> Arc<dyn Output>;
 
 /// Every output, under the `Name` that selects it. Alphabetical.
 const OUTPUTS: &[(&str, Build)] = &[
+    ("cloudwatch", cloudwatch_logs::build_go),
     ("cloudwatch_logs", cloudwatch_logs::build),
     ("file", file::build),
+    ("firehose", kinesis_firehose::build_go),
     ("forward", forward::build),
     ("http", http::build),
+    ("kinesis", kinesis_streams::build_go),
     ("kinesis_firehose", kinesis_firehose::build),
+    ("kinesis_streams", kinesis_streams::build),
     ("null", null::build),
     ("stdout", stdout::build),
 ];

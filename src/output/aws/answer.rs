@@ -9,6 +9,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use serde::Deserialize;
+
+use super::Reply;
 use crate::event::DropReason;
 use crate::output::Answer;
 use crate::output::net::with_causes;
@@ -35,13 +38,7 @@ where
     match error {
         SdkError::ServiceError(service) => {
             let raw = service.raw();
-            let header = |name| raw.headers().get(name);
-            let after = header("x-amz-retry-after")
-                .and_then(|millis| millis.parse().ok().map(Duration::from_millis))
-                .or_else(|| {
-                    header("retry-after")
-                        .and_then(|seconds| seconds.parse().ok().map(Duration::from_secs))
-                });
+            let after = retry_after(|name| raw.headers().get(name));
             let code = service.err().code().unwrap_or_default();
             let message = service.err().message().unwrap_or_default();
             sort(
@@ -70,7 +67,35 @@ where
     }
 }
 
-fn sort(
+/// Sorts an error of a service that speaks JSON.
+pub(in crate::output) fn json_failure(reply: &Reply, missing_is_repairable: bool) -> Failure {
+    let error: JsonError = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let kind = reply.header("x-amzn-errortype").unwrap_or(&error.kind);
+    let code = kind.rsplit('#').next().unwrap_or_default();
+    let code = code.split(':').next().unwrap_or_default();
+    reply.failure(code, &error.message, missing_is_repairable)
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct JsonError {
+    #[serde(rename = "__type", default)]
+    kind: String,
+    #[serde(alias = "Message", default)]
+    message: String,
+}
+
+/// How long the headers of an answer ask to wait.
+pub(super) fn retry_after<'h>(
+    header: impl Fn(&'static str) -> Option<&'h str>,
+) -> Option<Duration> {
+    let number = |name| header(name).and_then(|text| text.parse().ok());
+    number("x-amz-retry-after")
+        .map(Duration::from_millis)
+        .or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+/// Sorts what a service says.
+pub(super) fn sort(
     code: &str,
     message: &str,
     status: u16,

@@ -29,16 +29,21 @@ impl Transport {
         Self(HttpWay::read(settings, IDLE_TIMEOUT))
     }
 
-    /// Makes the client.
-    pub(super) fn client(&self) -> SharedHttpClient {
+    /// Makes the client, as the SDK wants it and as what it stands on; both share their connections.
+    pub(super) fn client(&self) -> (SharedHttpClient, SharedHttpConnector) {
         let client = Arc::new(self.0.client());
         let patience = self.0.io_timeout().unwrap_or(ANSWER_TIMEOUT);
-        http_client_fn(move |settings, _| {
+        let connector = SharedHttpConnector::new(Connector {
+            client: Arc::clone(&client),
+            limit: patience,
+        });
+        let shared = http_client_fn(move |settings, _| {
             SharedHttpConnector::new(Connector {
                 client: Arc::clone(&client),
                 limit: limit(settings).unwrap_or(patience),
             })
-        })
+        });
+        (shared, connector)
     }
 }
 

@@ -1,11 +1,27 @@
 //! What the AWS outputs share: settings, credentials, endpoints, the HTTP transport, and the meaning of error codes.
 //!
+//! | file | purpose |
+//! |---|---|
+//! | `answer.rs` | what an error of a service means for the events |
+//! | `credentials.rs` | credentials, held for all outputs of one identity |
+//! | `endpoint.rs` | where a service is reached |
+//! | `http.rs` | the connections |
+//! | `region.rs` | which region, when the configuration does not say |
+//! | `signed.rs` | services without a crate of the SDK: the SDK signs, the rest is HTTP |
+//! | `task.rs` | what is known of the ECS task |
+//!
 //! The SDK signs, sends and reads errors; the bodies it sends were written by the encoders. It retries nothing.
 
 mod answer;
+mod credentials;
+mod endpoint;
 mod http;
+mod region;
+mod signed;
+mod task;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
@@ -15,27 +31,31 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-pub(super) use self::answer::{Failure, classify};
+pub(super) use self::answer::{Failure, classify, json_failure};
+use self::credentials::{Provider, Vault};
+use self::endpoint::endpoint_url;
 use self::http::Transport;
+pub(super) use self::region::RegionSource;
+pub(super) use self::signed::{Call, Reply, Signed};
+pub(super) use self::task::{Metadata, Task};
 use super::Answer;
-use crate::config::Settings;
+use crate::config::{Settings, Variables};
 
 /// One exchange with a service has to end by then.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Credentials that the service refuses are loaded anew at most this often.
-const RENEW_INTERVAL: Duration = Duration::from_mins(1);
 /// The session name where a role is assumed.
 const SESSION_NAME: &str = "sluice";
 
 /// Settings of every AWS output.
 #[derive(Debug, Clone)]
 pub(super) struct Aws {
-    region: String,
+    region: RegionSource,
     endpoint: Option<String>,
     transport: Transport,
     role_arn: Option<String>,
@@ -45,39 +65,56 @@ pub(super) struct Aws {
     agent: String,
 }
 
+/// How an output calls the settings that say who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) role_arn: &'static str,
+    pub(super) external_id: &'static str,
+    pub(super) profile: &'static str,
+}
+
+impl Keys {
+    /// As most outputs do.
+    pub(super) const PLAIN: Self = Self {
+        role_arn: "role_arn",
+        external_id: "external_id",
+        profile: "profile",
+    };
+}
+
 impl Aws {
     /// Reads the settings.
     pub(super) fn read(settings: &mut Settings<'_>) -> Self {
-        settings.accept(&["auto_retry_requests", "http_request_key"]);
-        let transport = Transport::read(settings);
+        let port = settings.port("port");
         let scheme = if settings.flag("tls", true) {
             "https"
         } else {
             "http"
         };
-        let port = settings.port("port");
-        let mut url = |key| {
-            let endpoint = settings.text(key)?;
-            let url = endpoint_url(&endpoint, scheme, port);
-            if url.is_none() {
-                settings.error(
-                    key,
-                    "not an endpoint; write a host, host:port, or http(s)://host:port",
-                );
-            }
-            url
-        };
-        let endpoint = url("endpoint");
-        let sts_endpoint = url("sts_endpoint");
+        let endpoint = read_url(settings, "endpoint", scheme, port);
+        let sts_endpoint = read_url(settings, "sts_endpoint", scheme, port);
+        let region = RegionSource::read(settings, "region");
+        Self::read_as(settings, Keys::PLAIN, region, endpoint, sts_endpoint)
+    }
+
+    /// Reads the settings under other names.
+    pub(super) fn read_as(
+        settings: &mut Settings<'_>,
+        keys: Keys,
+        region: RegionSource,
+        endpoint: Option<String>,
+        sts_endpoint: Option<String>,
+    ) -> Self {
+        settings.accept(&["auto_retry_requests", "http_request_key"]);
         let suffix = settings.text("extra_user_agent").or_else(user_agent_suffix);
         Self {
-            region: settings.required("region").unwrap_or_default(),
+            region,
             endpoint,
-            transport,
-            role_arn: settings.text("role_arn"),
-            external_id: settings.text("external_id"),
+            transport: Transport::read(settings),
+            role_arn: settings.text(keys.role_arn),
+            external_id: settings.text(keys.external_id),
             sts_endpoint,
-            profile: settings.text("profile"),
+            profile: settings.text(keys.profile),
             agent: suffix.map_or_else(
                 || "aws-fluent-bit-plugin".to_owned(),
                 |s| format!("aws-fluent-bit-plugin-{s}"),
@@ -85,23 +122,23 @@ impl Aws {
         }
     }
 
-    /// Makes the configuration of a client: credentials, endpoint, transport. Nothing is asked of the network yet.
+    /// Makes what clients need: credentials, region, endpoint, transport. Of the network it asks at most for the region.
     ///
     /// # Errors
-    /// What in the TLS settings cannot be used.
-    async fn load(&self) -> Result<SdkConfig, String> {
-        let http = self.transport.client();
+    /// What in the TLS settings cannot be used, or why the region is not known.
+    async fn load(&self) -> Result<Session, String> {
+        let (http, connector) = self.transport.client();
+        let region = self.region.find(self.profile.as_deref()).await?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .region(Region::new(self.region.clone()))
+            .region(Region::new(region.clone()))
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                     .build(),
-            )
-            .identity_cache(IdentityCache::lazy().build());
+            );
         if let Ok(agent) = AppName::new(sanitised(&self.agent)) {
             loader = loader.app_name(agent);
         }
@@ -109,20 +146,47 @@ impl Aws {
             loader = loader.profile_name(profile);
         }
         let base = loader.load().await;
+        let identity = format!("{:?} {region}", self.identity());
+        let vault = Vault::of(&identity, self.source(&base).await);
         let mut config = base.to_builder();
-        if let Some(role) = &self.role_arn {
-            config.set_credentials_provider(Some(self.assume(role, &base).await));
-        }
-        config.set_endpoint_url(
-            self.endpoint
-                .clone()
-                .or_else(|| base.endpoint_url().map(str::to_owned)),
-        );
-        Ok(config.build())
+        // The vault is the cache.
+        config.set_identity_cache(Some(IdentityCache::no_cache()));
+        let provider = Provider(Arc::clone(&vault));
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
+        let given = self.endpoint.clone();
+        config.set_endpoint_url(given.or_else(|| base.endpoint_url().map(str::to_owned)));
+        Ok(Session {
+            config: config.build(),
+            endpoint: self.endpoint.clone(),
+            agent: sanitised(&self.agent),
+            region,
+            connector,
+            vault,
+        })
     }
 
-    /// Credentials of a role, asked for with those of the base chain.
-    async fn assume(&self, role: &str, base: &SdkConfig) -> SharedCredentialsProvider {
+    /// What makes credentials the same as those of another output; the transport, because a role is asked for through it.
+    fn identity(&self) -> impl std::fmt::Debug {
+        (
+            self.profile.clone(),
+            self.role_arn.clone(),
+            self.external_id.clone(),
+            self.sts_endpoint.clone(),
+            self.transport.clone(),
+        )
+    }
+
+    /// Credentials of the chain, or of a role that is assumed with them.
+    async fn source(&self, base: &SdkConfig) -> SharedCredentialsProvider {
+        let chain = match base.credentials_provider() {
+            Some(chain) => chain,
+            None => {
+                SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await)
+            }
+        };
+        let Some(role) = &self.role_arn else {
+            return chain;
+        };
         let mut sts = base.to_builder();
         sts.set_endpoint_url(self.sts_endpoint.clone());
         let mut builder = AssumeRoleProvider::builder(role)
@@ -131,16 +195,37 @@ impl Aws {
         if let Some(id) = &self.external_id {
             builder = builder.external_id(id);
         }
-        let provider = match base.credentials_provider() {
-            Some(credentials) => builder.build_from_provider(credentials).await,
-            None => {
-                builder
-                    .build_from_provider(DefaultCredentialsChain::builder().build().await)
-                    .await
-            }
-        };
-        SharedCredentialsProvider::new(provider)
+        SharedCredentialsProvider::new(builder.build_from_provider(chain).await)
     }
+}
+
+/// Reads an endpoint.
+pub(super) fn read_url(
+    settings: &mut Settings<'_>,
+    key: &'static str,
+    scheme: &str,
+    port: Option<u16>,
+) -> Option<String> {
+    let endpoint = settings.text(key)?;
+    let url = endpoint_url(&endpoint, scheme, port);
+    if url.is_none() {
+        settings.error(
+            key,
+            "not an endpoint; write a host, host:port, or http(s)://host:port",
+        );
+    }
+    url
+}
+
+/// What clients of one output need.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    config: SdkConfig,
+    endpoint: Option<String>,
+    agent: String,
+    region: String,
+    connector: SharedHttpConnector,
+    vault: Arc<Vault>,
 }
 
 /// Gives a request the body that the encoder has written, in place of the empty one that the SDK made.
@@ -157,81 +242,80 @@ pub(super) fn unmarked() -> Answer {
     Answer::again("the answer carries no request id; is it from a proxy?")
 }
 
-/// A client that is made when it is first needed, and anew when the service refuses its credentials.
+/// A client that is made when it is first needed.
 #[derive(Debug)]
 pub(super) struct Lazy<C> {
     aws: Aws,
-    make: fn(&SdkConfig) -> C,
-    client: Mutex<Option<(C, Instant)>>,
+    make: fn(&Session) -> C,
+    made: Mutex<Option<(C, Arc<Vault>)>>,
+}
+
+/// A client and the credentials it uses.
+#[derive(Debug)]
+pub(super) struct Ready<C> {
+    pub(super) api: C,
+    vault: Arc<Vault>,
+    /// Of the credentials when the client was asked for.
+    generation: u64,
 }
 
 impl<C: Clone> Lazy<C> {
     /// A client made by `make`.
-    pub(super) fn new(aws: Aws, make: fn(&SdkConfig) -> C) -> Self {
+    pub(super) fn new(aws: Aws, make: fn(&Session) -> C) -> Self {
         Self {
             aws,
             make,
-            client: Mutex::new(None),
+            made: Mutex::new(None),
         }
     }
 
     /// The client.
     ///
     /// # Errors
-    /// What in the TLS settings cannot be used.
-    pub(super) async fn get(&self) -> Result<C, String> {
-        let mut client = self.client.lock().await;
-        if let Some((client, _)) = &*client {
-            return Ok(client.clone());
+    /// What in the TLS settings cannot be used, or why the region is not known.
+    pub(super) async fn get(&self) -> Result<Ready<C>, String> {
+        let mut made = self.made.lock().await;
+        if made.is_none() {
+            let session = self.aws.load().await?;
+            *made = Some(((self.make)(&session), session.vault));
         }
-        let made = (self.make)(&self.aws.load().await?);
-        *client = Some((made.clone(), Instant::now()));
-        Ok(made)
+        let (api, vault) = made.as_ref().ok_or("no client")?;
+        Ok(Ready {
+            api: api.clone(),
+            vault: Arc::clone(vault),
+            generation: vault.generation(),
+        })
     }
+}
 
-    /// Forgets the client, and with it the credentials it holds.
-    pub(super) async fn renew(&self) {
-        let mut client = self.client.lock().await;
-        if client
-            .as_ref()
-            .is_some_and(|(_, made)| made.elapsed() >= RENEW_INTERVAL)
-        {
-            *client = None;
+impl<C> Ready<C> {
+    /// Asks, and once more where the service refused the credentials and there are new ones: that costs no retry.
+    ///
+    /// # Errors
+    /// Those of the last attempt.
+    pub(super) async fn ask<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        match attempt().await {
+            Err(failure) if failure.renew && self.vault.renew(self.generation).await => {
+                attempt().await
+            }
+            other => other,
         }
     }
 }
 
-/// `[scheme://]host[:port][/]` as a URL; an explicit port setting wins over the one written here.
-fn endpoint_url(endpoint: &str, scheme: &str, port: Option<u16>) -> Option<String> {
-    let (scheme, host) = match endpoint.split_once("://") {
-        Some((given @ ("http" | "https"), host)) => (given, host),
-        Some(_) => return None,
-        None => (scheme, endpoint),
-    };
-    let host = host.trim_end_matches('/');
-    let url = match port {
-        Some(port) => format!("{scheme}://{}:{port}", without_port(host)),
-        None => format!("{scheme}://{host}"),
-    };
-    let parsed: ::http::Uri = url.parse().ok()?;
-    (!parsed.host()?.is_empty() && parsed.path() == "/").then_some(url)
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit())
-                && (!name.contains(':') || name.ends_with(']')) =>
-        {
-            name
-        }
-        _ => host,
+impl Session {
+    /// The configuration for clients of the SDK.
+    pub(super) fn config(&self) -> &SdkConfig {
+        &self.config
     }
 }
 
 /// What Fluent Bit appends to its user agent in the same place.
 fn user_agent_suffix() -> Option<String> {
-    let variables = crate::config::Variables::from_process();
+    let variables = Variables::from_process();
     match variables.get("FLB_AWS_USER_AGENT") {
         Some(suffix) if !suffix.is_empty() => Some(suffix.to_owned()),
         _ => variables
@@ -252,56 +336,4 @@ fn sanitised(agent: &str) -> String {
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_way_to_write_an_endpoint_is_understood() {
-        let cases = [
-            ("logs.example", "https", None, Some("https://logs.example")),
-            (
-                "logs.example",
-                "https",
-                Some(8443),
-                Some("https://logs.example:8443"),
-            ),
-            (
-                "http://127.0.0.1:5000",
-                "https",
-                None,
-                Some("http://127.0.0.1:5000"),
-            ),
-            (
-                "http://127.0.0.1:5000/",
-                "https",
-                Some(6000),
-                Some("http://127.0.0.1:6000"),
-            ),
-            (
-                "https://logs.example",
-                "http",
-                None,
-                Some("https://logs.example"),
-            ),
-            (
-                "127.0.0.1:5000",
-                "http",
-                None,
-                Some("http://127.0.0.1:5000"),
-            ),
-            ("[::1]:5000", "http", Some(1), Some("http://[::1]:1")),
-            ("ftp://logs.example", "https", None, None),
-            ("logs.example/path", "https", None, None),
-        ];
-        for (endpoint, scheme, port, expected) in cases {
-            assert_eq!(
-                endpoint_url(endpoint, scheme, port).as_deref(),
-                expected,
-                "{endpoint}"
-            );
-        }
-    }
 }

@@ -6,11 +6,14 @@
 //!
 //! Limits: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
 
+use bytes::Bytes;
+
 use crate::accessor::last_value;
 use crate::event::{DropReason, EventTime};
 use crate::msgpack::json::{Json, escape};
 use crate::msgpack::read;
-use crate::output::{Destination, Encoded, Item, Limits, Positions};
+use crate::output::oversized::Oversized;
+use crate::output::{Destination, Encoded, Item, Limits, Positions, go};
 
 /// Of one call.
 pub(super) const LIMITS: Limits = Limits {
@@ -37,6 +40,8 @@ pub(super) enum Message {
     Record(Json),
     /// The value of this key: a string as it is, anything else as JSON.
     Key(Box<[u8]>, Json),
+    /// What the Go plugin makes of it, without the blanks around it.
+    Go(go::Record),
 }
 
 /// An event in the body.
@@ -51,11 +56,12 @@ struct Written {
 pub(super) fn encode(
     destination: &Destination,
     message: &Message,
+    oversized: Oversized,
     now: EventTime,
     items: &mut dyn Iterator<Item = Item<'_>>,
     body: Vec<u8>,
 ) -> Encoded {
-    let mut body = Body::open(destination, body);
+    let mut body = Body::open(destination, oversized, body);
     let mut encoded = Encoded::default();
     for item in items {
         match body.add(item, message, now.millis()) {
@@ -69,6 +75,32 @@ pub(super) fn encode(
     encoded
 }
 
+/// Writes the start of a body, up to its events.
+fn address(destination: &Destination, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(b"{\"logGroupName\":\"");
+    escape(destination.group.as_bytes(), bytes);
+    bytes.extend_from_slice(b"\",\"logStreamName\":\"");
+    escape(destination.name.as_bytes(), bytes);
+    bytes.extend_from_slice(b"\",\"logEvents\":[");
+}
+
+/// A body that was written for `old`, for `new`.
+pub(super) fn readdressed(body: Bytes, old: &Destination, new: &Destination) -> Bytes {
+    if old == new {
+        return body;
+    }
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    address(old, &mut from);
+    address(new, &mut to);
+    match body.strip_prefix(from.as_slice()) {
+        Some(events) => {
+            to.extend_from_slice(events);
+            to.into()
+        }
+        None => body,
+    }
+}
+
 /// A body being written.
 struct Body {
     bytes: Vec<u8>,
@@ -78,15 +110,14 @@ struct Body {
     span: Option<(i64, i64)>,
     ordered: bool,
     prefix: usize,
+    /// The last message, where it cannot be written in place.
+    text: Vec<u8>,
+    oversized: Oversized,
 }
 
 impl Body {
-    fn open(destination: &Destination, mut bytes: Vec<u8>) -> Self {
-        bytes.extend_from_slice(b"{\"logGroupName\":\"");
-        escape(destination.group.as_bytes(), &mut bytes);
-        bytes.extend_from_slice(b"\",\"logStreamName\":\"");
-        escape(destination.name.as_bytes(), &mut bytes);
-        bytes.extend_from_slice(b"\",\"logEvents\":[");
+    fn open(destination: &Destination, oversized: Oversized, mut bytes: Vec<u8>) -> Self {
+        address(destination, &mut bytes);
         let prefix = bytes.len();
         Self {
             bytes,
@@ -95,6 +126,8 @@ impl Body {
             span: None,
             ordered: true,
             prefix,
+            text: Vec::new(),
+            oversized,
         }
     }
 
@@ -121,6 +154,10 @@ impl Body {
                 length => Ok(length),
             });
         let length = match length {
+            Ok(length) if length > MESSAGE_MAX && self.oversized == Oversized::Drop => {
+                self.bytes.truncate(before);
+                return Err(DropReason::TooLarge);
+            }
             Ok(length) if length > MESSAGE_MAX => {
                 self.bytes.truncate(before);
                 self.write_cut(item, millis, message)
@@ -165,6 +202,14 @@ impl Body {
                     None => json.nested(value, &mut self.bytes),
                 }
             }
+            Message::Go(go) => {
+                let mut text = std::mem::take(&mut self.text);
+                text.clear();
+                let written = go.write(item.event, &mut text);
+                let length = escape(text.trim_ascii(), &mut self.bytes);
+                self.text = text;
+                written.map(|()| length)?
+            }
         };
         self.bytes.extend_from_slice(b"\"}");
         Ok(length)
@@ -193,6 +238,7 @@ impl Body {
                     None => {}
                 }
             }
+            Message::Go(_) => text.extend_from_slice(self.text.trim_ascii()),
         }
         metrics::counter!("sluice_truncated_records_total").increment(1);
         self.head(millis);
@@ -210,7 +256,7 @@ impl Body {
     }
 
     /// Finishes the body, in the order of time; equal times stay as they came.
-    fn close(mut self) -> (bytes::Bytes, Positions) {
+    fn close(mut self) -> (Bytes, Positions) {
         let mut positions = Positions::AsTaken;
         if !self.ordered {
             let mut order: Vec<u32> = (0..self.written.len() as u32).collect();
@@ -247,6 +293,14 @@ mod tests {
 
     /// Encodes records `{"log": text}` at `seconds` relative to now.
     fn encode_logs(logs: &[(i64, &[u8])], message: &Message) -> (Encoded, JsonValue) {
+        encode_with(logs, message, Oversized::Truncate)
+    }
+
+    fn encode_with(
+        logs: &[(i64, &[u8])],
+        message: &Message,
+        oversized: Oversized,
+    ) -> (Encoded, JsonValue) {
         let tag = Tag::new(b"t");
         let records: Vec<_> = logs
             .iter()
@@ -270,7 +324,14 @@ mod tests {
             group: "g\"".into(),
             name: "s".into(),
         };
-        let encoded = encode(&destination, message, NOW, &mut items, Vec::new());
+        let encoded = encode(
+            &destination,
+            message,
+            oversized,
+            NOW,
+            &mut items,
+            Vec::new(),
+        );
         let json = serde_json::from_slice(&encoded.body).unwrap();
         (encoded, json)
     }
@@ -338,6 +399,37 @@ mod tests {
         assert_eq!(
             messages(&encode_logs(&[(0, &exact)], &log_key()).1)[0].len(),
             MESSAGE_MAX
+        );
+        let logs: [(i64, &[u8]); 2] = [(0, long.as_bytes()), (0, b"after")];
+        let (encoded, json) = encode_with(&logs, &log_key(), Oversized::Drop);
+        assert_eq!(encoded.refused, [(0, DropReason::TooLarge)]);
+        assert_eq!(messages(&json), ["after"]);
+    }
+
+    #[test]
+    fn a_message_of_the_go_plugin_has_no_blanks_around_it() {
+        let go = Message::Go(go::Record::default());
+        let (_, json) = encode_logs(&[(0, b" x<\n")], &go);
+        assert_eq!(messages(&json), [r#"{"log":" x\u003c\n"}"#]);
+        let log_key = [("log_key", "log")];
+        let (record, _) = crate::config::testing::configured(&log_key, go::Record::read_log_key);
+        let (encoded, json) = encode_logs(&[(0, b" x\n"), (0, b"\n ")], &Message::Go(record));
+        assert_eq!(messages(&json), ["x"]);
+        assert_eq!(encoded.refused, [(1, DropReason::Empty)]);
+    }
+
+    #[test]
+    fn a_body_can_be_given_another_address() {
+        let (encoded, _) = encode_logs(&[(0, b"x")], &log_key());
+        let at = |group: &str| Destination {
+            group: group.into(),
+            name: "s".into(),
+        };
+        let body = readdressed(encoded.body, &at("g\""), &at("other"));
+        let json: JsonValue = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (json["logGroupName"].as_str(), messages(&json)),
+            (Some("other"), vec!["x".to_owned()])
         );
     }
 

@@ -13,6 +13,25 @@ pub(super) fn stream(text: &str) -> Box<str> {
     name(text, |c| c != ':' && c != '*' && !c.is_control())
 }
 
+/// Makes a part of a log group's name as the Go plugin does: every byte but `[A-Za-z0-9_\-./]` becomes a dot.
+pub(super) fn go_group(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+    let bytes = text.bytes();
+    bytes
+        .map(|byte| if keep(byte) { char::from(byte) } else { '.' })
+        .collect()
+}
+
+/// Makes a part of a log stream's name as the Go plugin does: `:` and `*` become dots, and control characters.
+pub(super) fn go_stream(text: &str) -> String {
+    text.replace(|c: char| c == ':' || c == '*' || c.is_control(), ".")
+}
+
+/// A name cut to its length, between two characters.
+pub(super) fn cut(text: &str) -> Box<str> {
+    name(text, |_| true)
+}
+
 fn name(text: &str, allowed: impl Fn(char) -> bool) -> Box<str> {
     let mut name = String::with_capacity(text.len().min(NAME_MAX));
     for c in text.chars().map(|c| if allowed(c) { c } else { '.' }) {
@@ -44,5 +63,11 @@ mod tests {
     fn a_name_is_cut_between_characters() {
         assert_eq!(stream(&"x".repeat(600)).len(), 512);
         assert_eq!(stream(&format!("x{}", "\u{e9}".repeat(600))).len(), 511);
+    }
+
+    #[test]
+    fn the_go_plugin_cleans_byte_by_byte() {
+        assert_eq!(go_group("/a b#\u{e9}"), "/a.b...");
+        assert_eq!(go_stream("s:a#\u{e9}*\n"), "s.a#\u{e9}..");
     }
 }

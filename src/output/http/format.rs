@@ -8,8 +8,8 @@ use flate2::write::GzEncoder;
 use super::gelf::Gelf;
 use crate::config::Settings;
 use crate::event::DropReason;
-use crate::output::entry::Entries;
 use crate::msgpack::json::Json;
+use crate::output::entry::Entries;
 use crate::output::text::{Date, LIMITS};
 use crate::output::{Encoded, Item};
 

@@ -17,8 +17,8 @@ use std::io::Write as _;
 
 use crate::config::Settings;
 use crate::event::{DropReason, Event};
-use crate::msgpack::read::{self, Pairs, Value};
 use crate::msgpack::json::Json;
+use crate::msgpack::read::{self, Pairs, Value};
 
 /// The words of syslog, by their level.
 const LEVELS: [&[u8]; 8] = [

@@ -1,43 +1,77 @@
-//! `time_key`: the event's time as a last member of the record's JSON.
+//! `time_key`: the event's time as a member of the record's JSON.
 
+use crate::config::Settings;
 use crate::event::{Event, EventTime};
 use crate::msgpack::json::Json;
 use crate::msgpack::read;
 use crate::msgpack::read::Pairs;
 use crate::msgpack::write;
+use jiff::tz::TimeZone;
 
 /// The default of `time_key_format`.
-pub(super) const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
+const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// What a format may hold beside strftime's own, and how many digits of the second each stands for.
+type Extensions = &'static [(&'static str, usize)];
+
+/// Of the C plugins.
+const EXTENSIONS: Extensions = &[("3N", 3), ("9N", 9), ("L", 9)];
+/// Of the Go plugins.
+const GO_EXTENSIONS: Extensions = &[("L", 3), ("f", 6)];
 
 /// A key and how its time is written.
 #[derive(Debug, Clone)]
-pub(super) struct TimeKey {
+pub(in crate::output) struct TimeKey {
     key: Vec<u8>,
     format: String,
+    extensions: Extensions,
+    zone: TimeZone,
 }
 
 impl TimeKey {
-    /// Takes a strftime format with the extensions `%3N`, `%9N` and `%L`.
-    ///
-    /// # Errors
-    /// When the format cannot be used.
-    pub(super) fn new(key: &str, format: &str) -> Result<Self, String> {
+    /// Reads `time_key` and `time_key_format` as the C plugins do: in UTC, with the extensions `%3N`, `%9N` and `%L`.
+    pub(in crate::output) fn read(settings: &mut Settings<'_>) -> Option<Self> {
+        Self::read_with(settings, EXTENSIONS, TimeZone::UTC)
+    }
+
+    /// Reads them as the Go plugins do: in the time zone of the process, with the extensions `%L` and `%f`.
+    pub(in crate::output) fn read_go(settings: &mut Settings<'_>) -> Option<Self> {
+        Self::read_with(settings, GO_EXTENSIONS, TimeZone::system())
+    }
+
+    fn read_with(
+        settings: &mut Settings<'_>,
+        extensions: Extensions,
+        zone: TimeZone,
+    ) -> Option<Self> {
+        let format = settings.text("time_key_format");
         let time_key = Self {
-            key: key.as_bytes().to_vec(),
-            format: format.to_owned(),
+            key: settings.text("time_key")?.into_bytes(),
+            format: format.unwrap_or_else(|| DEFAULT_FORMAT.to_owned()),
+            extensions,
+            zone,
         };
-        time_key.text(EventTime::default()).map(|_| time_key)
+        match time_key.text(EventTime::default()) {
+            Ok(_) => Some(time_key),
+            Err(error) => {
+                settings.error("time_key_format", error);
+                None
+            }
+        }
+    }
+
+    /// The key and the text for it; `None` where the format comes to nothing.
+    pub(in crate::output) fn pair(&self, time: EventTime) -> Option<(&[u8], String)> {
+        let text = self.text(time).ok().filter(|text| !text.is_empty())?;
+        Some((&self.key, text))
     }
 
     /// Appends the member to the object at the end of `line`, which was written from the event's record; a member of the same
     /// name makes room for it.
     pub(super) fn append(&self, json: Json, event: Event<'_>, line: &mut Vec<u8>) {
-        let Ok(text) = self.text(event.time) else {
+        let Some((_, text)) = self.pair(event.time) else {
             return;
         };
-        if text.is_empty() {
-            return;
-        }
         if Pairs::of(event.record).any(|(key, _)| read::text(key) == Some(&self.key)) {
             line.clear();
             json.value(&without(event.record, &self.key), line);
@@ -57,27 +91,31 @@ impl TimeKey {
         let nanos = time.nanos.cast_signed();
         let date = jiff::Timestamp::new(seconds, nanos)
             .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(jiff::tz::TimeZone::UTC);
-        let format = extended(&self.format, time.nanos);
+            .to_zoned(self.zone.clone());
+        let format = extended(&self.format, self.extensions, time.nanos);
         jiff::fmt::strtime::format(&format, &date).map_err(|error| error.to_string())
     }
 }
 
 /// Replaces the extensions; a doubled percent sign starts none.
-fn extended(format: &str, nanos: u32) -> String {
+fn extended(format: &str, extensions: Extensions, nanos: u32) -> String {
     let mut text = String::with_capacity(format.len() + 9);
     let mut rest = format;
     while let Some((before, behind)) = rest.split_once('%') {
         text.push_str(before);
-        let (replacement, length) = match behind {
-            _ if behind.starts_with("3N") => (format!("{:03}", nanos / 1_000_000), 2),
-            _ if behind.starts_with("9N") => (format!("{nanos:09}"), 2),
-            _ if behind.starts_with('L') => (format!("{nanos:09}"), 1),
-            _ if behind.starts_with('%') => ("%%".to_owned(), 1),
-            _ => ("%".to_owned(), 0),
-        };
-        text.push_str(&replacement);
-        rest = behind.get(length..).unwrap_or_default();
+        let known = extensions
+            .iter()
+            .find_map(|(name, digits)| Some((*digits, behind.strip_prefix(name)?)));
+        rest = behind;
+        if let Some((digits, behind)) = known {
+            text.extend(format!("{nanos:09}").chars().take(digits));
+            rest = behind;
+        } else if let Some(behind) = behind.strip_prefix('%') {
+            text.push_str("%%");
+            rest = behind;
+        } else {
+            text.push('%');
+        }
     }
     text + rest
 }
@@ -97,11 +135,20 @@ fn without(record: &[u8], name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::configured;
 
     const TIME: EventTime = EventTime {
         seconds: 1_700_000_000,
         nanos: 123_456_789,
     };
+
+    fn time_key(key: &str, format: &str) -> Option<TimeKey> {
+        configured(
+            &[("time_key", key), ("time_key_format", format)],
+            TimeKey::read,
+        )
+        .0
+    }
 
     fn append(key: &str, format: &str, record: &[u8]) -> String {
         let mut line = Vec::new();
@@ -111,7 +158,7 @@ mod tests {
             metadata: &[],
             record,
         };
-        TimeKey::new(key, format)
+        time_key(key, format)
             .unwrap()
             .append(Json::default(), event, &mut line);
         String::from_utf8(line).unwrap()
@@ -139,6 +186,6 @@ mod tests {
 
     #[test]
     fn a_format_that_means_nothing_is_refused() {
-        assert!(TimeKey::new("t", "%!").is_err());
+        assert!(time_key("t", "%!").is_none());
     }
 }

@@ -1,0 +1,210 @@
+//! Makes log groups and streams that are missing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::types::LogGroupClass;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::Mutex;
+
+use crate::config::Settings;
+use crate::output::aws::{Ready, classify};
+use crate::output::{Answer, Destination};
+
+/// The days the service knows.
+const RETENTION_DAYS: &[i64] = &[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+    3288, 3653,
+];
+
+/// What may be made, and how.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// `None` where groups are not made.
+    create: Option<GroupOptions>,
+    /// Streams are made.
+    streams: bool,
+    /// One lock for each group that is being made: many streams of a new group ask for it at once.
+    making: Mutex<HashMap<Box<str>, Arc<Mutex<()>>>>,
+}
+
+/// How groups are made.
+#[derive(Debug)]
+struct GroupOptions {
+    class: Option<LogGroupClass>,
+    retention_days: Option<i32>,
+    tags: HashMap<String, String>,
+}
+
+impl Groups {
+    /// Reads how groups are made, if they are.
+    pub(super) fn read(settings: &mut Settings<'_>, groups: bool, streams: bool) -> Self {
+        Self {
+            create: group_options(settings, groups),
+            streams,
+            making: Mutex::default(),
+        }
+    }
+
+    /// Makes the stream, and the group first where that is missing and may be made.
+    ///
+    /// # Errors
+    /// What stands against it, as an answer to the request that needed it.
+    pub(super) async fn make(
+        &self,
+        client: &Ready<Client>,
+        destination: &Destination,
+    ) -> Result<(), Answer> {
+        if !self.streams {
+            return Err(Answer::again(format!(
+                "{destination} does not exist; make it, or set auto_create_stream true"
+            )));
+        }
+        let lock = Arc::clone(
+            self.making
+                .lock()
+                .await
+                .entry(destination.group.clone())
+                .or_default(),
+        );
+        let _single_flight = lock.lock().await;
+        let missing = match make_stream(client, destination).await {
+            Err(Answer::Missing { why }) => why,
+            other => return other,
+        };
+        let Some(options) = &self.create else {
+            return Err(Answer::again(format!(
+                "{missing}; make the log group, or set auto_create_group on"
+            )));
+        };
+        options.make(client, &destination.group).await?;
+        make_stream(client, destination).await
+    }
+}
+
+fn group_options(settings: &mut Settings<'_>, wanted: bool) -> Option<GroupOptions> {
+    let class = settings.text("log_group_class");
+    let days = settings
+        .integer("log_retention_days")
+        .filter(|&days| days > 0);
+    let tags = settings.text("new_log_group_tags");
+    if !wanted {
+        for key in [
+            "log_group_class",
+            "log_retention_days",
+            "new_log_group_tags",
+        ] {
+            if settings.text(key).is_some() {
+                settings.warning(
+                    key,
+                    "is for groups that are made, and auto_create_group is off",
+                );
+            }
+        }
+        return None;
+    }
+    let class = match class.as_deref() {
+        None | Some("STANDARD") => None,
+        Some("INFREQUENT_ACCESS") => Some(LogGroupClass::InfrequentAccess),
+        Some(other) => {
+            settings.error(
+                "log_group_class",
+                format!("{other} is no class; write STANDARD or INFREQUENT_ACCESS"),
+            );
+            None
+        }
+    };
+    if let Some(days) = days.filter(|days| !RETENTION_DAYS.contains(days)) {
+        settings.warning(
+            "log_retention_days",
+            format!("the service does not know {days} days and will refuse it"),
+        );
+    }
+    Some(GroupOptions {
+        class,
+        retention_days: days.and_then(|days| i32::try_from(days).ok()),
+        tags: tags.as_deref().map(read_tags).unwrap_or_default(),
+    })
+}
+
+/// Reads `key=value,key2=value2`; the last of equal keys counts, one without a name does not.
+fn read_tags(text: &str) -> HashMap<String, String> {
+    let pairs = text
+        .split(',')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .filter(|(key, _)| !key.is_empty())
+        .collect()
+}
+
+impl GroupOptions {
+    async fn make(&self, client: &Ready<Client>, group: &str) -> Result<(), Answer> {
+        let made = client.ask(|| async {
+            let call = client
+                .api
+                .create_log_group()
+                .log_group_name(group)
+                .set_log_group_class(self.class.clone())
+                .set_tags(Some(self.tags.clone()).filter(|tags| !tags.is_empty()));
+            match call.send().await {
+                Err(error) if !exists(&error) => Err(classify(&error, false)),
+                _ => Ok(()),
+            }
+        });
+        made.await.map_err(|failure| failure.answer)?;
+        crate::info!("output:cloudwatch_logs", "made the log group {group}");
+        let Some(days) = self.retention_days else {
+            return Ok(());
+        };
+        let kept = client.ask(|| async {
+            let call = client
+                .api
+                .put_retention_policy()
+                .log_group_name(group)
+                .retention_in_days(days);
+            let sent = call.send().await;
+            sent.map(|_| ()).map_err(|error| classify(&error, false))
+        });
+        kept.await.map_err(|failure| failure.answer)
+    }
+}
+
+async fn make_stream(client: &Ready<Client>, destination: &Destination) -> Result<(), Answer> {
+    let made = client.ask(|| async {
+        let call = client
+            .api
+            .create_log_stream()
+            .log_group_name(&*destination.group)
+            .log_stream_name(&*destination.name);
+        match call.send().await {
+            Err(error) if !exists(&error) => Err(classify(&error, true)),
+            _ => Ok(()),
+        }
+    });
+    made.await.map_err(|failure| failure.answer)
+}
+
+/// Somebody else made it: as good as done.
+fn exists<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error, SdkError::ServiceError(service) if service.err().code() == Some("ResourceAlreadyExistsException"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_trimmed_and_the_last_of_equal_ones_counts() {
+        let tags = read_tags("team = a, cost=12,empty=,=x,team=b, ,bare");
+        let mut pairs: Vec<_> = tags
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        pairs.sort();
+        assert_eq!(pairs, ["bare=", "cost=12", "empty=", "team=b"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! `kinesis_firehose` and `firehose`: `PutRecordBatch` to a Data Firehose stream.
+//!
+//! | setting | default | effect |
+//! |---|---|---|
+//! | `region` | the task's | |
+//! | `delivery_stream` | required | |
+//! | `log_key` | | send this key's value instead of the whole record, as it is |
+//! | `time_key`, `time_key_format` | , `%Y-%m-%dT%H:%M:%S` | add the time under this key, in UTC; not with `log_key` |
+//! | `compression` | none | `gzip`, `zstd` or `snappy`: each record by itself |
+//! | `simple_aggregation` | off | join records up to 1 024 000 bytes |
+//! | `oversized_events` | `truncate` | what becomes of an event larger than a record; or `drop` |
+//! | `endpoint`, `port`, `tls`, `tls.verify`, `tls.ca_file`, `role_arn`, `external_id`, `sts_endpoint`, `profile`, `extra_user_agent` | | how to reach the service |
+//!
+//! `firehose` is the dialect of AWS's Go plugin: keys sorted, `data_keys` and `replace_dots`, the time in the time zone of the process
+//! and under a key of the record, with `log_key` or without.
+//!
+//! <https://docs.fluentbit.io/manual/pipeline/outputs/firehose>, <https://github.com/aws/amazon-kinesis-firehose-for-fluent-bit>
+
+use std::sync::Arc;
+
+use aws_sdk_firehose::Client;
+use aws_sdk_firehose::operation::RequestId;
+use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::aws::{Aws, Failure, Lazy, Session, classify, hand_over, unmarked};
+use super::compression::Compression;
+use super::oversized::Oversized;
+use super::records::{self, Api, Content, Format, Joining, Line};
+use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, go};
+use crate::config::Settings;
+use crate::event::Tag;
+
+struct KinesisFirehose {
+    client: Lazy<Client>,
+    stream: Box<str>,
+    format: Format,
+}
+
+/// Reads the section of `kinesis_firehose`.
+pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Output> {
+    let aws = Aws::read(settings);
+    let content = Content::read(settings, options.json);
+    let compression = Compression::read(settings, "compression", records::COMPRESSIONS, false);
+    let aggregate = settings.flag("simple_aggregation", false);
+    make(settings, aws, content, compression, aggregate)
+}
+
+/// Reads the section of `firehose`.
+pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Output> {
+    settings.tolerate_unknown();
+    let aws = Aws::read(settings);
+    let content = Content::Go(go::Record::read(settings));
+    let aggregate = go::flag(settings, "simple_aggregation", false);
+    make(settings, aws, content, None, aggregate)
+}
+
+fn make(
+    settings: &mut Settings<'_>,
+    aws: Aws,
+    content: Content,
+    compression: Option<Compression>,
+    aggregate: bool,
+) -> Arc<dyn Output> {
+    Arc::new(KinesisFirehose {
+        client: Lazy::new(aws, |session: &Session| Client::new(session.config())),
+        stream: settings
+            .required("delivery_stream")
+            .unwrap_or_default()
+            .into(),
+        format: Format {
+            api: Api::FIREHOSE,
+            line: Line {
+                content,
+                newline: true,
+            },
+            compression,
+            joining: if aggregate {
+                Joining::Lines
+            } else {
+                Joining::None
+            },
+            oversized: Oversized::read(settings),
+            partition_key: None,
+        },
+    })
+}
+
+impl KinesisFirehose {
+    async fn put(&self, destination: &Destination, body: Bytes) -> Answer {
+        let client = match self.client.get().await {
+            Ok(client) => client,
+            Err(why) => return Answer::again(why),
+        };
+        let attempt = || put(&client.api, destination, body.clone());
+        let answer = client.ask(attempt).await;
+        answer.unwrap_or_else(|failure| failure.answer)
+    }
+}
+
+async fn put(client: &Client, destination: &Destination, body: Bytes) -> Result<Answer, Failure> {
+    let call = client
+        .put_record_batch()
+        .delivery_stream_name(&*destination.name)
+        .set_records(Some(Vec::new()))
+        .customize()
+        .mutate_request(move |request| {
+            hand_over(&body, request);
+        });
+    match call.send().await {
+        Ok(output) if output.request_id().is_none() => Ok(unmarked()),
+        Ok(output) => Ok(answer(&output)),
+        // The stream may be made by a deployment that is still under way, so a missing one is asked for again.
+        Err(error) => Err(classify(&error, false)),
+    }
+}
+
+/// Sorts an answer whose records may have failed one by one.
+fn answer(output: &PutRecordBatchOutput) -> Answer {
+    let responses = output.request_responses().iter().enumerate();
+    let failures = responses.filter_map(|(position, response)| {
+        let message = response.error_message().unwrap_or_default();
+        Some((position, response.error_code()?, message))
+    });
+    let count = usize::try_from(output.failed_put_count()).unwrap_or_default();
+    records::answer(count, failures)
+}
+
+impl Output for KinesisFirehose {
+    fn limits(&self) -> Limits {
+        Api::LIMITS
+    }
+
+    fn destination(&self, _: &Tag) -> Option<Destination> {
+        Some(Destination {
+            group: "".into(),
+            name: self.stream.clone(),
+        })
+    }
+
+    fn encode(
+        &self,
+        destination: &Destination,
+        items: &mut dyn Iterator<Item = Item<'_>>,
+        body: Vec<u8>,
+    ) -> Encoded {
+        records::encode(destination, &self.format, items, body)
+    }
+
+    fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
+        Box::pin(self.put(destination, body))
+    }
+}
