@@ -1,7 +1,8 @@
 //! How data are packed before they are sent: gzip, zlib, zstd, snappy.
 
 use std::alloc::{Layout, handle_alloc_error};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 
 use flate2::{Compress, FlushCompress, Status};
 
@@ -72,6 +73,38 @@ impl Compression {
             }
             Self::Snappy => Packer::Snappy(Box::new(snap::raw::Encoder::new())),
         }
+    }
+
+    /// Packs all of one file into another. Packed files one behind the other are a packed file.
+    ///
+    /// # Errors
+    /// What reading or writing says.
+    pub(super) fn pack_file(self, from: &mut File, to: File) -> io::Result<()> {
+        let level = flate2::Compression::default();
+        match self {
+            Self::Gzip => {
+                let mut to = flate2::write::GzEncoder::new(to, level);
+                io::copy(from, &mut to)?;
+                to.finish()?;
+            }
+            Self::Zlib => {
+                let mut to = flate2::write::ZlibEncoder::new(to, level);
+                io::copy(from, &mut to)?;
+                to.finish()?;
+            }
+            Self::Zstd => {
+                let mut to = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                io::copy(from, &mut to)?;
+                to.finish()?;
+            }
+            // The frame format: blocks cannot be read piece by piece, nor put one behind the other.
+            Self::Snappy => {
+                let mut to = snap::write::FrameEncoder::new(to);
+                io::copy(from, &mut to)?;
+                to.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// Packs one text.

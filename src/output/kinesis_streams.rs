@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::aws::{Aws, Call, Failure, Reply, Signed, json_failure, unmarked};
+use super::aws::{Aws, Call, Failure, Payload, Reply, Signed, json_failure, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
 use super::records::{self, Api, Content, Format, Joining, Line, PartitionKey};
@@ -133,7 +133,7 @@ impl KinesisStreams {
                 ("content-type", "application/x-amz-json-1.1".to_owned()),
                 ("x-amz-target", "Kinesis_20131202.PutRecords".to_owned()),
             ],
-            body,
+            body: Payload::Bytes(body),
         };
         let answer = self.service.ask(&call, answer).await;
         answer.unwrap_or_else(|failure| failure)

@@ -18,6 +18,7 @@ mod net;
 mod null;
 mod oversized;
 mod records;
+mod s3;
 mod stdout;
 mod template;
 mod text;
@@ -224,6 +225,19 @@ pub trait Output: Send + Sync {
         let answer = Answer::again(format!("{destination} does not exist"));
         Box::pin(std::future::ready(Err(answer)))
     }
+
+    /// Does what has to be done by the clock, beside the requests, for as long as the output lives.
+    ///
+    /// # Cancel safety
+    /// It is dropped when no more requests come.
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Sends what is left, after the last request. It may be dropped when there is no more time.
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What every output is told.
@@ -248,6 +262,7 @@ const OUTPUTS: &[(&str, Build)] = &[
     ("kinesis_firehose", kinesis_firehose::build),
     ("kinesis_streams", kinesis_streams::build),
     ("null", null::build),
+    ("s3", s3::build),
     ("stdout", stdout::build),
 ];
 

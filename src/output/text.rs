@@ -106,8 +106,17 @@ impl DateFormat {
 }
 
 impl Date {
-    /// Reads `json_date_key` and `json_date_format`.
+    /// Reads `json_date_key` and `json_date_format`, which is a double unless it is given.
     pub(super) fn new(settings: &mut Settings<'_>) -> Self {
+        Self::read(settings, DateFormat::Double)
+    }
+
+    /// Reads `json_date_key` and `json_date_format`, which is ISO 8601 unless it is given.
+    pub(super) fn iso8601(settings: &mut Settings<'_>) -> Self {
+        Self::read(settings, DateFormat::Iso8601)
+    }
+
+    fn read(settings: &mut Settings<'_>, default: DateFormat) -> Self {
         let is_off = |key: &String| {
             ["false", "off", "no"]
                 .iter()
@@ -125,11 +134,13 @@ impl Date {
                 "`{text}` is no date format: write one of {}",
                 names.join(", ")
             );
-            settings.lapse("json_date_format", message, "double is used");
+            let default = DateFormat::NAMES
+                .iter()
+                .find(|(_, known)| *known == default);
+            let instead = format!("{} is used", default.map_or("", |(name, _)| *name));
+            settings.lapse("json_date_format", message, &instead);
         }
-        let format = format
-            .and_then(|(format, _)| format)
-            .unwrap_or(DateFormat::Double);
+        let format = format.and_then(|(format, _)| format).unwrap_or(default);
         Self {
             key: Some(key).filter(|key| !is_off(key)),
             format,

@@ -29,7 +29,7 @@ pub use build::{Plan, plan, settings_of};
 pub use service::Service;
 pub use storage::Storage;
 
-use self::deliver::Deliver;
+use self::deliver::{Deliver, Delivery};
 use crate::input::{Activity, Context, Phase};
 use crate::telemetry::{Ledger, log, serve_health};
 
@@ -57,7 +57,7 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
     let (drain, draining) = watch::channel(false);
     let mut deliveries = JoinSet::new();
     for delivery in plan.deliveries {
-        deliveries.spawn(Deliver::new(delivery).run(draining.clone()));
+        deliveries.spawn(deliver(delivery, draining.clone()));
     }
     let (phase, phases) = watch::channel(Phase::Run);
     let activity = Arc::new(Activity::default());
@@ -103,6 +103,18 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
         return Err("ended by a filter".to_owned());
     }
     Ok(())
+}
+
+/// Delivers until nothing more comes, while the output tends to what goes by the clock, and then lets it finish.
+async fn deliver(delivery: Delivery, drain: watch::Receiver<bool>) {
+    let output = Arc::clone(&delivery.output);
+    let tended = Arc::clone(&output);
+    let tending = tokio::spawn(async move { tended.tend().await });
+    Deliver::new(delivery).run(drain).await;
+    tending.abort();
+    // Only when it has let go of what it was at, another may take that up.
+    drop(tending.await);
+    output.finish().await;
 }
 
 /// The last line: everything that came and what became of it.

@@ -42,6 +42,8 @@ mod retry;
 mod firelens;
 // Several inputs, several outputs.
 mod routing;
+// Objects in a bucket.
+mod s3;
 // The end of the process.
 mod shutdown;
 // Inputs that speak TLS.

@@ -42,7 +42,7 @@ use self::credentials::{Provider, Vault};
 use self::endpoint::endpoint_url;
 use self::http::Transport;
 pub(super) use self::region::RegionSource;
-pub(super) use self::signed::{Call, Reply, Signed};
+pub(super) use self::signed::{Call, FileBody, Payload, Reply, Signed};
 pub(super) use self::task::{Metadata, Task};
 use super::Answer;
 use crate::config::{Settings, Variables};
@@ -85,6 +85,12 @@ impl Keys {
 impl Aws {
     /// Reads the settings.
     pub(super) fn read(settings: &mut Settings<'_>) -> Self {
+        let region = RegionSource::read(settings, "region");
+        Self::read_in(settings, region)
+    }
+
+    /// Reads the settings of an output that knows its region.
+    pub(super) fn read_in(settings: &mut Settings<'_>, region: RegionSource) -> Self {
         let port = settings.port("port");
         let scheme = if settings.flag("tls", true) {
             "https"
@@ -93,7 +99,6 @@ impl Aws {
         };
         let endpoint = read_url(settings, "endpoint", scheme, port);
         let sts_endpoint = read_url(settings, "sts_endpoint", scheme, port);
-        let region = RegionSource::read(settings, "region");
         Self::read_as(settings, Keys::PLAIN, region, endpoint, sts_endpoint)
     }
 

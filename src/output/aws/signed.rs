@@ -3,6 +3,10 @@
 //! A crate for each service would bring its client, its types and its serializers, none of which a body that is already written
 //! needs.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +20,11 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use futures_util::stream::{self, Stream};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Limited, StreamBody};
+use hyper::body::Frame;
 
 use super::answer::{Failure, retry_after, sort};
 use super::endpoint::{Variant, regional_url};
@@ -30,6 +36,8 @@ use crate::output::net::with_causes;
 const ANSWER_MAX: usize = 32 << 20;
 /// A body gets more time the larger it is: a second for so many bytes.
 const SLOWEST: u64 = 100_000;
+/// A file is read in pieces of so many bytes.
+const PIECE: usize = 128 << 10;
 /// A clock that differs by less is not the reason why a signature is refused.
 const SKEW_MIN: Duration = Duration::from_mins(2);
 
@@ -51,7 +59,80 @@ pub(in crate::output) struct Call {
     /// Path and query, encoded.
     pub(in crate::output) path: String,
     pub(in crate::output) headers: Vec<(&'static str, String)>,
-    pub(in crate::output) body: Bytes,
+    pub(in crate::output) body: Payload,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub(in crate::output) enum Payload {
+    Bytes(Bytes),
+    /// A file, which is read while it is sent.
+    File(Arc<FileBody>),
+}
+
+/// A file that does not change, and what has to be said of it before its bytes.
+#[derive(Debug)]
+pub(in crate::output) struct FileBody {
+    pub(in crate::output) path: PathBuf,
+    pub(in crate::output) length: u64,
+    /// In hexadecimal digits.
+    pub(in crate::output) sha256: String,
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Bytes(Bytes::new())
+    }
+}
+
+impl Payload {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.length,
+        }
+    }
+
+    fn to_sign(&self) -> SignableBody<'_> {
+        match self {
+            Self::Bytes(bytes) => SignableBody::Bytes(bytes),
+            Self::File(file) => SignableBody::Precomputed(file.sha256.clone()),
+        }
+    }
+
+    fn to_send(&self) -> SdkBody {
+        match self {
+            Self::Bytes(bytes) => SdkBody::from(bytes.clone()),
+            Self::File(file) => SdkBody::from_body_1_x(StreamBody::new(pieces(file.path.clone()))),
+        }
+    }
+}
+
+/// The pieces of a file, read one after the other where that holds up nothing else.
+fn pieces(path: PathBuf) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
+    stream::try_unfold(None, move |file: Option<File>| {
+        let path = path.clone();
+        async move {
+            let read = move || {
+                let mut file = match file {
+                    Some(file) => file,
+                    None => File::open(path)?,
+                };
+                let mut piece = vec![0; PIECE];
+                let length = file.read(&mut piece)?;
+                piece.truncate(length);
+                Ok::<_, io::Error>((piece, file))
+            };
+            let (piece, file) = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(io::Error::other)??;
+            let frame = Frame::data(Bytes::from(piece));
+            Ok(frame
+                .data_ref()
+                .is_some_and(|piece| !piece.is_empty())
+                .then_some((frame, Some(file))))
+        }
+    })
 }
 
 /// An answer, whatever its status.
@@ -140,7 +221,7 @@ impl Signed {
         let credentials = session.vault.get().await;
         let credentials = credentials.map_err(|error| again(with_causes(&error)))?;
         let request = self.request(session, call, credentials).map_err(again)?;
-        let patience = ATTEMPT_TIMEOUT + Duration::from_secs(call.body.len() as u64 / SLOWEST);
+        let patience = ATTEMPT_TIMEOUT + Duration::from_secs(call.body.length() / SLOWEST);
         tokio::time::timeout(patience, receive(session, request))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} seconds", patience.as_secs())))
@@ -165,13 +246,13 @@ impl Signed {
         }
         let request = builder.body(()).map_err(|error| wrong(&error))?;
         let signed = self.sign(session, &url, &request, call, credentials)?;
-        let mut request = request.map(|()| SdkBody::from(call.body.clone()));
+        let mut request = request.map(|()| call.body.to_send());
         for (name, value) in signed {
             let value = http::HeaderValue::from_str(&value).map_err(|error| wrong(&error))?;
             request.headers_mut().insert(name, value);
         }
         let headers = request.headers_mut();
-        headers.insert(CONTENT_LENGTH, call.body.len().into());
+        headers.insert(CONTENT_LENGTH, call.body.length().into());
         if let Ok(agent) = session.agent.parse() {
             headers.insert(USER_AGENT, agent);
         }
@@ -205,9 +286,8 @@ impl Signed {
         let headers = request.headers().iter();
         let headers =
             headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = SignableBody::Bytes(&call.body);
-        let signable =
-            SignableRequest::new(call.method, url, headers, body).map_err(|error| wrong(&error))?;
+        let signable = SignableRequest::new(call.method, url, headers, call.body.to_sign())
+            .map_err(|error| wrong(&error))?;
         let (signed, _) = sign(signable, &params)
             .map_err(|error| wrong(&error))?
             .into_parts();

@@ -2,6 +2,7 @@
 //! [`Proxy`] between them, a [`Receiver`] of the forward protocol, an HTTP
 //! [`Server`].
 
+mod bucket;
 mod client;
 mod frames;
 mod load;
@@ -16,6 +17,7 @@ pub(crate) mod vectors;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use bucket::Bucket;
 pub(crate) use client::Client;
 pub(crate) use frames::{Frame, ack, now};
 pub(crate) use load::Load;

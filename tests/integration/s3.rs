@@ -1,0 +1,119 @@
+use rustix::process::Signal;
+
+use super::support::{Bucket, Frame, Router, Running, ack};
+
+/// A router with an output to a bucket, the texts alone.
+fn router(bucket: &Bucket, store: &std::path::Path, settings: &[(&str, &str)]) -> Running {
+    let endpoint = format!("http://{}", bucket.address);
+    let common = [
+        ("Match", "*"),
+        ("bucket", "b"),
+        ("endpoint", &*endpoint),
+        ("store_dir", store.to_str().unwrap()),
+        ("log_key", "log"),
+    ];
+    Router::new()
+        .service("Grace", "20")
+        .forward(&[])
+        .section("OUTPUT", "s3", &[&common, settings].concat())
+        .start()
+}
+
+/// Sends a frame and waits until it is in its file.
+fn store_frame(router: &Running, frame: Frame) {
+    let mut client = router.connect();
+    client.send(&frame.chunk("c"));
+    client.read(ack("c").len());
+    router.settles();
+}
+
+/// The lines of all objects.
+fn lines(objects: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+    let texts = objects
+        .into_iter()
+        .map(|object| String::from_utf8(object).unwrap());
+    texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn what_a_killed_router_leaves_is_uploaded_by_the_next() {
+    let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let settings = [("s3_key_format", "/$TAG/$INDEX")];
+    for round in ["first", "second"] {
+        let mut router = router(&bucket, store.path(), &settings);
+        store_frame(&router, Frame::new("t").log(round).log("line"));
+        router.process.signal(Signal::KILL);
+        router.process.end();
+    }
+    let mut last = router(&bucket, store.path(), &settings);
+    bucket.has(2);
+    last.terminate();
+    assert!(last.end().0.success());
+    let objects = bucket.has(2);
+    let keys: Vec<_> = objects.keys().collect();
+    assert_eq!(keys, ["/b/t/0", "/b/t/1"]);
+    assert_eq!(
+        lines(objects.into_values()),
+        ["first", "line", "second", "line"]
+    );
+    assert_eq!(bucket.violations(), [""; 0]);
+    let left = std::fs::read_dir(store.path().join("b")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+    let files = std::fs::read_dir(&left[0]).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(
+        (left.len(), names),
+        (1, vec!["index".into(), "lock".into(), "quarantine".into()])
+    );
+}
+
+#[test]
+fn a_bucket_that_fails_gets_everything_in_the_end_and_once() {
+    let (bucket, store) = (Bucket::failing(2), tempfile::tempdir().unwrap());
+    let mut router = router(&bucket, store.path(), &[("compression", "gzip")]);
+    router
+        .connect()
+        .send(&Frame::new("a").log("one").log("two"));
+    router.settles();
+    router.terminate();
+    let (status, closing) = router.end();
+    assert!(
+        status.success() && closing.contains("s3.0: delivered 2, left behind 0"),
+        "{closing}"
+    );
+    let objects = bucket.has(1);
+    assert_eq!((objects.len(), bucket.calls().len()), (1, 1));
+    let packed = objects.into_values().next().unwrap();
+    let mut text = String::new();
+    let mut gzip = flate2::read::GzDecoder::new(&packed[..]);
+    std::io::Read::read_to_string(&mut gzip, &mut text).unwrap();
+    assert_eq!(text, "one\ntwo\n");
+}
+
+#[test]
+fn an_upload_in_parts_goes_on_after_a_kill_and_holds_everything_in_order() {
+    let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let settings = [("s3_key_format", "/parts"), ("total_file_size", "30M")];
+    let line = |number: usize| format!("{number:06}{}", "x".repeat(60_000));
+    let mut first = router(&bucket, store.path(), &settings);
+    for number in (0..150).step_by(10) {
+        let numbers = number..number + 10;
+        let frame = numbers.fold(Frame::new("t"), |frame, number| frame.log(&line(number)));
+        store_frame(&first, frame);
+    }
+    bucket.calls_for("part 1");
+    first.process.signal(Signal::KILL);
+    first.process.end();
+    let mut second = router(&bucket, store.path(), &settings);
+    bucket.has(1);
+    second.terminate();
+    assert!(second.end().0.success());
+    let objects = bucket.has(1);
+    assert_eq!(objects.keys().collect::<Vec<_>>(), ["/b/parts"]);
+    let expected: Vec<_> = (0..150).map(line).collect();
+    assert!(lines(objects.into_values()) == expected);
+    assert_eq!(bucket.violations(), [""; 0]);
+}
