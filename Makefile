@@ -1,5 +1,5 @@
 # `make test` is what CI runs. `make demo` shows Sluice at work without an AWS account or Docker.
-.PHONY: test demo fmt lint doc unit parity licences system
+.PHONY: test demo fmt lint doc unit parity licences system fuzz fuzz-build
 
 CONFORMANCE ?= ../shared/conformance
 RELEASE := target/release
@@ -34,3 +34,22 @@ system: $(RELEASE)/sluice
 
 demo: $(RELEASE)/sluice
 	config/demo.sh
+
+# Fuzzing needs coverage from the compiler and no nightly: these are stable flags. No sanitizer, since there is no unsafe code.
+FUZZ := decode framing handshake inflate
+FUZZ_SECONDS ?= 60
+VECTORS ?= ../shared/vectors
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing
+
+fuzz-build:
+	cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo build --locked --release --target $(HOST)
+
+fuzz: fuzz-build
+	python3 fuzz/corpus.py $(VECTORS)/forward
+	for target in $(FUZZ); do \
+		fuzz/target/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=1 -rss_limit_mb=512 \
+			-max_len=100000 -artifact_prefix=fuzz/artifacts/ fuzz/corpus/$$target || exit 1; \
+	done

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use forward::{Reject, Replay};
 pub use ingest::{Activity, Dispatch, Ingest, Pause, Session};
 
 use crate::budget::Budget;

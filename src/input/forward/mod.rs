@@ -12,6 +12,7 @@
 //! | [`partial`] | Docker's pieces put together |
 //! | [`patience`] | how long a peer may be silent, and how slow |
 //! | [`retag`] | tags as the section wants them |
+//! | [`replay`] | a peer without a socket, for measurements and tests |
 //! | [`reject`] | why a frame is refused |
 //! | [`connection`] | one peer |
 //!
@@ -43,6 +44,7 @@ mod message;
 mod partial;
 mod patience;
 mod reject;
+mod replay;
 mod retag;
 mod security;
 mod signal;
@@ -52,6 +54,9 @@ mod tests;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+
+pub use self::reject::Reject;
+pub use self::replay::Replay;
 
 use self::connection::{Connection, End, Rules};
 use self::heartbeat::Heartbeat;

@@ -7,7 +7,7 @@ pub(super) const CHUNK_MAX: usize = 1024;
 
 /// Why a frame is refused: its connection is closed and nothing of it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Reject {
+pub enum Reject {
     /// The stream holds something that is no msgpack.
     #[error("the stream is no msgpack")]
     NotMsgpack,
@@ -86,7 +86,7 @@ pub(super) enum Reject {
 
 impl Reject {
     /// The label of the counter.
-    pub(super) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::NotMsgpack => "not_msgpack",
             Self::NotJson => "not_json",

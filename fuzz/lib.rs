@@ -1,0 +1,61 @@
+//! What the fuzz targets share: a session that checks what it is offered.
+
+use futures_util::future::BoxFuture;
+use sluice::event::Event;
+use sluice::input::Session;
+use sluice::msgpack::scan::value_len;
+
+/// No frame, and nothing that it inflates to, is longer.
+pub const LIMIT: usize = 1 << 20;
+
+/// A digest of all events, in their order.
+#[derive(Default)]
+pub struct Checked {
+    /// How many there are.
+    pub count: u64,
+    /// Of tags, times and bytes.
+    pub digest: u64,
+    tag: u64,
+    frame: (u64, u64),
+}
+
+impl Checked {
+    fn mix(&mut self, bytes: &[u8]) {
+        self.digest = hash(self.digest, bytes);
+    }
+}
+
+fn hash(start: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(start, step)
+}
+
+impl Session for Checked {
+    fn tag(&mut self, tag: &[u8]) {
+        assert!(tag.len() <= 4096);
+        self.tag = hash(1, tag);
+    }
+
+    fn offer(&mut self, event: Event<'_>) {
+        assert!(event.time.nanos < 1_000_000_000);
+        assert_eq!(value_len(event.record), Ok(Some(event.record.len())));
+        assert!(matches!(event.record[0], 0x80..=0x8f | 0xde | 0xdf));
+        self.count += 1;
+        self.mix(&self.tag.to_le_bytes());
+        self.mix(&event.time.seconds.to_le_bytes());
+        self.mix(event.metadata);
+        self.mix(event.record);
+    }
+
+    fn open_frame(&mut self) {
+        self.frame = (self.count, self.digest);
+    }
+
+    fn refuse_frame(&mut self) {
+        (self.count, self.digest) = self.frame;
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
