@@ -42,7 +42,7 @@ VECTORS ?= ../shared/vectors
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing
+	-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
 
 fuzz-build:
 	cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo build --locked --release --target $(HOST)

@@ -87,8 +87,14 @@ impl Tls {
     async fn accept(&self, socket: Socket, context: &Context) -> Option<Stream> {
         let component = context.component();
         let mut phase = context.phase.clone();
+        let open = async {
+            // No memory, no handshake: the peer waits as others do.
+            let permit = context.budget.reader().permit(session::ROOM).await;
+            let opened = Session::open(socket, self.config(&component), permit);
+            tokio::time::timeout(self.net.accept_timeout, opened).await
+        };
         let opened = tokio::select! {
-            opened = tokio::time::timeout(self.net.accept_timeout, self.open(socket, &component)) => opened,
+            opened = open => opened,
             () = reached(&mut phase, Phase::Close) => return None,
         };
         let error = match opened {
@@ -110,10 +116,6 @@ impl Tls {
         metrics::counter!("sluice_frames_rejected_total", "name" => context.name.to_string(), "reason" => "tls")
             .increment(1);
         None
-    }
-
-    async fn open(&self, socket: Socket, component: &str) -> io::Result<Session> {
-        Session::open(socket, self.config(component)).await
     }
 
     /// The configuration for a new connection, read again where the files have changed. What cannot be read leaves the one
@@ -145,5 +147,39 @@ impl Tls {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::configured;
+    use crate::input::testing::Keeper;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_go_on_with_its_handshake_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (crt, key) = (folder.path().join("crt"), folder.path().join("key"));
+        std::fs::write(&crt, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let properties = [
+            ("tls", "on"),
+            ("tls.crt_file", crt.to_str().unwrap()),
+            ("tls.key_file", key.to_str().unwrap()),
+        ];
+        let (tls, problems) =
+            configured(&properties, |settings| Tls::read(settings, Net::default()));
+        assert_eq!(problems, [""; 0]);
+        let (context, _phase) = Keeper::default().context(1 << 20);
+        let (mut peer, socket) = UnixStream::pair().unwrap();
+        let begun = Instant::now();
+        let accepted = accept(tls.as_deref(), Socket::unix(socket, None), &context).await;
+        assert!(accepted.is_none());
+        assert_eq!(begun.elapsed().as_secs(), 10);
+        assert_eq!(peer.read(&mut [0; 16]).await.unwrap(), 0);
+        assert_eq!(context.budget.used(), 0);
     }
 }

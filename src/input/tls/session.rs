@@ -7,6 +7,7 @@ use bytes::BufMut;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{Interest, Ready};
 
+use crate::budget::Permit;
 use crate::input::listen::Socket;
 
 /// A peer that speaks TLS.
@@ -14,7 +15,12 @@ use crate::input::listen::Socket;
 pub(in crate::input) struct Session {
     socket: Socket,
     tls: ServerConnection,
+    /// For what rustls holds: a record or two that are not whole, or not sent.
+    _permit: Permit,
 }
+
+/// The bytes that a session is taken to hold.
+pub(super) const ROOM: u64 = 16 * 1024;
 
 impl Session {
     /// Does the handshake; whoever calls bounds its time.
@@ -24,9 +30,17 @@ impl Session {
     ///
     /// # Cancel safety
     /// Not cancel safe: the connection is over then.
-    pub(super) async fn open(socket: Socket, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(super) async fn open(
+        socket: Socket,
+        config: Arc<ServerConfig>,
+        permit: Permit,
+    ) -> io::Result<Self> {
         let tls = ServerConnection::new(config).map_err(io::Error::other)?;
-        let mut session = Self { socket, tls };
+        let mut session = Self {
+            socket,
+            tls,
+            _permit: permit,
+        };
         while session.tls.is_handshaking() || session.tls.wants_write() {
             let progress = if session.tls.wants_write() {
                 session.socket.ready(Interest::WRITABLE).await?;
