@@ -4,6 +4,7 @@
 //! repeated; what is left are `processors`, `routes`, `condition` and their like, which their
 //! readers take apart with the questions of [`Node`].
 
+use super::error::Problems;
 use super::section::{Place, Property, Section, SectionKind};
 
 /// A value of YAML. How deep values lie in one another is bounded by the reader.
@@ -79,6 +80,44 @@ impl Node {
 }
 
 impl Section {
+    /// The processors of logs that a value of `processors` lists, a section each; mistakes go to
+    /// `problems`.
+    pub fn processors(value: &Node, problems: &mut Problems) -> Vec<Self> {
+        let mut sections = Vec::new();
+        for entry in value.entries() {
+            let key = Some(entry.key.as_str());
+            match entry.key.as_str() {
+                "logs" => {}
+                "metrics" | "traces" | "profiles" => {
+                    let message = "has no effect: only logs pass through here";
+                    problems.warning(&entry.place, key, message);
+                    continue;
+                }
+                _ => {
+                    let message =
+                        "unknown in `processors`; known are logs, metrics, traces, profiles";
+                    problems.error(&entry.place, key, message);
+                    continue;
+                }
+            }
+            for item in entry.value.items() {
+                let place = item.place().clone();
+                if let Node::Map(entries, _) = item {
+                    let kind = SectionKind::Processor;
+                    sections.push(Self::of_entries(kind, place, entries.clone()));
+                } else {
+                    let message = format!("needs maps in its list, not {}", item.shape());
+                    problems.error(&place, key, message);
+                }
+            }
+        }
+        if !matches!(value, Node::Map(..)) {
+            let message = format!("needs a map such as `logs: [..]`, not {}", value.shape());
+            problems.error(value.place(), Some("processors"), message);
+        }
+        sections
+    }
+
     /// A section made of a map, as a plugin reads it: texts become properties, lists of texts the
     /// property repeated, everything else stays nested.
     pub fn of_entries(kind: SectionKind, place: Place, entries: Vec<Entry>) -> Self {

@@ -6,6 +6,7 @@
 //! table of their own.
 
 mod checklist;
+mod condition;
 mod content_modifier;
 mod expect;
 mod grep;
@@ -34,6 +35,8 @@ pub use operator::{
 pub use view::{End, Parsing, Scratch, View};
 
 use std::path::{Path, PathBuf};
+
+use condition::{Condition, Conditional};
 
 use crate::config::Settings;
 use crate::parser::Parsers;
@@ -131,6 +134,24 @@ impl Builder {
         match self {
             Self::Filter(build) => Link::Filter(build(settings, means)),
             Self::Operator(build) => Link::Operator(build(settings, means)),
+        }
+    }
+}
+
+impl Builder {
+    /// Reads the section of a processor, which may have a `condition`.
+    pub fn build_processor(self, settings: &mut Settings<'_>, means: Means<'_>) -> Link {
+        let condition = Condition::read(settings);
+        match (self.build(settings, means), condition) {
+            (link, None) => link,
+            (Link::Filter(filter), Some(condition)) => {
+                Link::Filter(Box::new(Conditional::new(condition, filter)))
+            }
+            (link, Some(_)) => {
+                let message = "this processor looks at more than one record and can have none";
+                settings.error("condition", message);
+                link
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use super::service::Service;
 use crate::budget::Budget;
 use crate::buffer::{BATCH_MAX, Inbox, Pool};
 use crate::config::{
-    Config, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
+    Config, Node, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
 use crate::event::Tag;
 use crate::filter::{self, Halt, Means};
@@ -99,6 +99,7 @@ struct ReadInput {
     component: Arc<str>,
     tag: Tag,
     mem_buf_limit: Option<u64>,
+    processors: Vec<filter::Link>,
     input: Box<dyn Input>,
 }
 
@@ -135,7 +136,7 @@ struct Builder<'a> {
     levels: Vec<(String, Level)>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Opens a section and reads what every instance has.
     fn open<'s>(&'s mut self, section: &'s Section) -> Opened<'s> {
         let Self {
@@ -191,8 +192,19 @@ impl Builder<'_> {
         }
         let input = build(&mut settings, parsers);
         let component = format!("input:{}:{name}", settings.name());
+        settings.nested("processors");
+        if let Some(routes) = settings.nested("routes") {
+            let message = "routes are not part of this version: give the outputs Match, and records other tags by rewrite_tag";
+            settings.error_at(routes.place(), "routes", message);
+        }
         settings.finish();
+        let entry = section
+            .nested
+            .iter()
+            .find(|entry| entry.key == "processors");
+        let processors = entry.map_or_else(Vec::new, |entry| self.processors(&entry.value));
         active.then(|| ReadInput {
+            processors,
             name: name.into(),
             component: component.into(),
             tag: Tag::new(tag.as_bytes()),
@@ -201,12 +213,38 @@ impl Builder<'_> {
         })
     }
 
-    fn filter(&mut self, section: &Section) -> Option<ChainLink> {
-        let means = Means {
+    /// What filters may use.
+    fn means(&self) -> Means<'a> {
+        Means {
             parsers: self.parsers,
             directory: &self.config.directory,
             halt: self.halt,
-        };
+        }
+    }
+
+    /// The processors that an input lists.
+    fn processors(&mut self, value: &Node) -> Vec<filter::Link> {
+        let means = self.means();
+        let mut links = Vec::new();
+        for section in Section::processors(value, self.problems) {
+            let mut settings = Settings::new(&section, &self.config.variables, self.problems);
+            let Some(builder) = filter::find_processor(settings.name()) else {
+                unknown(
+                    &mut settings,
+                    filter::processor_names().chain(filter::names()),
+                );
+                continue;
+            };
+            let active = common::active(&mut settings);
+            let link = builder.build_processor(&mut settings, means);
+            settings.finish();
+            links.extend(active.then_some(link));
+        }
+        links
+    }
+
+    fn filter(&mut self, section: &Section) -> Option<ChainLink> {
+        let means = self.means();
         let Opened {
             mut settings,
             active,
@@ -228,7 +266,11 @@ impl Builder<'_> {
         }
         let link = builder.build(&mut settings, means);
         settings.finish();
-        active.then_some(ChainLink { matcher, link })
+        active.then_some(ChainLink {
+            matcher,
+            processor_of: None,
+            link,
+        })
     }
 
     fn output(&mut self, section: &Section, lonely: bool) -> Option<ReadOutput> {
@@ -263,6 +305,10 @@ impl Builder<'_> {
             .filter(|workers| *workers > 0);
         settings.size("storage.total_limit_size");
         settings.accept(&["storage.total_limit_size"]);
+        if let Some(processors) = settings.nested("processors") {
+            let message = "processors of an output are not part of this version: put them below an input, or write filters";
+            settings.error_at(processors.place(), "processors", message);
+        }
         let output = build(&mut settings, output::Options { json: service.json });
         settings.finish();
         active.then_some(ReadOutput {
@@ -317,11 +363,21 @@ fn storage_type(settings: &mut Settings<'_>, service: &Service) {
 /// Joins the stages.
 fn assemble(
     service: Service,
-    inputs: Vec<ReadInput>,
-    chain: Vec<ChainLink>,
+    mut inputs: Vec<ReadInput>,
+    filters: Vec<ChainLink>,
     outputs: Vec<ReadOutput>,
     halt: Halt,
 ) -> Plan {
+    let mut chain = Vec::new();
+    for (place, input) in inputs.iter_mut().enumerate() {
+        let links = std::mem::take(&mut input.processors).into_iter();
+        chain.extend(links.map(|link| ChainLink {
+            matcher: Matcher::all(),
+            processor_of: Some(place),
+            link,
+        }));
+    }
+    chain.extend(filters);
     let process = Budget::of_process();
     let mut ledger = Ledger::default();
     let mut routes = Vec::new();
@@ -358,7 +414,7 @@ fn assemble(
     // The channel of the real run takes this one's place before an input sees it.
     let (_, phase) = watch::channel(Phase::Run);
     let mut planned = Vec::new();
-    for read in inputs {
+    for (place, read) in inputs.into_iter().enumerate() {
         let budget = match read.mem_buf_limit {
             Some(limit) => Budget::inside(&process, limit),
             None => Arc::clone(&process),
@@ -370,6 +426,7 @@ fn assemble(
             Arc::clone(&budget),
             book,
             read.component.to_string(),
+            place,
         );
         if holds {
             releasers.push(Releaser::new(dispatcher.clone()));

@@ -24,6 +24,9 @@ const TAGS_MAX: usize = 4096;
 pub(super) struct ChainLink {
     /// The tags.
     pub matcher: Matcher,
+    /// The input whose processor it is, by its place among the inputs; nothing for filters, which
+    /// run behind all processors.
+    pub processor_of: Option<usize>,
     /// The filter.
     pub link: Link,
 }
@@ -57,6 +60,8 @@ pub(super) struct Dispatcher {
     budget: Arc<Budget>,
     ledger: Arc<InputLedger>,
     component: String,
+    /// The input's place among the inputs.
+    input: usize,
     lanes: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
     unrouted: Arc<Limiter>,
     awaited: Arc<Awaited>,
@@ -65,8 +70,10 @@ pub(super) struct Dispatcher {
 /// What becomes of the events of one tag.
 pub(super) struct Lane {
     pub(super) tag: Tag,
-    /// The places in the chain of the filters that want it.
+    /// The places in the chain of the filters that want it, the input's processors first.
     pub(super) filters: Vec<usize>,
+    /// How many of them are processors.
+    pub(super) processors: usize,
     /// The operators among them; with some, the events run through the chain at the commit.
     pub(super) operators: Option<Operators>,
     /// The places of the outputs that want it.
@@ -99,12 +106,14 @@ impl Dispatcher {
         budget: Arc<Budget>,
         ledger: Arc<InputLedger>,
         component: String,
+        input: usize,
     ) -> Self {
         Self {
             stages,
             budget,
             ledger,
             component,
+            input,
             lanes: Arc::default(),
             unrouted: Arc::default(),
             awaited: Arc::default(),
@@ -182,13 +191,18 @@ impl Dispatcher {
                 .filter_map(|(place, wanted)| wanted.then_some(place))
                 .collect()
         };
-        let filters: Vec<usize> = places(
-            self.stages
-                .chain
-                .iter()
-                .map(|link| wants(&link.matcher))
-                .collect(),
-        );
+        let chain = &self.stages.chain;
+        let has = |link: &ChainLink| match link.processor_of {
+            Some(input) => input == self.input,
+            None => wants(&link.matcher),
+        };
+        let filters: Vec<usize> = places(chain.iter().map(has).collect());
+        let is_processor = |place: &&usize| {
+            chain
+                .get(**place)
+                .is_some_and(|link| link.processor_of.is_some())
+        };
+        let processors = filters.iter().filter(is_processor).count();
         let routes: Vec<usize> = places(
             self.stages
                 .routes
@@ -224,6 +238,7 @@ impl Dispatcher {
         Lane {
             tag: tag.clone(),
             filters,
+            processors,
             operators,
             routes,
             stream,

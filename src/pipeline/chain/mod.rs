@@ -147,7 +147,8 @@ impl Runner {
                 let lane = dispatcher.lane(tag);
                 self.work(dispatcher, &lane, tally, |passing| {
                     for (event, passage) in events.by_ref().take(tags.len()) {
-                        passing.event(event, 0, *passage);
+                        // Processors see what their input took, once.
+                        passing.event(event, lane.processors, *passage);
                     }
                 });
             }
@@ -255,7 +256,10 @@ impl Passing<'_> {
         for emitted in outbox.emitted() {
             match emitted.way {
                 Way::Next => self.event(emitted.event, step + 1, emitted.passage),
-                Way::Again => self.event(emitted.event, 0, emitted.passage),
+                Way::Again => {
+                    let first = self.lane.processors.min(step);
+                    self.event(emitted.event, first, emitted.passage);
+                }
                 Way::Retag => self.runner.moved.push(&emitted),
             }
         }

@@ -134,6 +134,7 @@ fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
     assert!(problems.is_empty(), "{problems:?}");
     ChainLink {
         matcher: matching(glob),
+        processor_of: None,
         link,
     }
 }
@@ -141,6 +142,7 @@ fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
 fn operator(glob: &str, maker: impl MakeOperator + 'static) -> ChainLink {
     ChainLink {
         matcher: matching(glob),
+        processor_of: None,
         link: Link::Operator(Box::new(maker)),
     }
 }
@@ -169,6 +171,7 @@ impl Bench {
             Arc::clone(&budget),
             Arc::clone(&ledger),
             name.to_owned(),
+            0,
         );
         Self {
             dispatcher,
