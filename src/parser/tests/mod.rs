@@ -1,3 +1,5 @@
+mod bundled;
+
 use super::*;
 use crate::config::{Place, Problems, Property, Section, SectionKind, Variables};
 use crate::msgpack::json::Json;
