@@ -224,7 +224,7 @@ fn run(invocation: &Invocation) -> ExitCode {
     // A thread that is still blocked in a system call must not hold up the exit.
     runtime.shutdown_background();
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             sluice::error!("engine", "{error}");
             ExitCode::from(EXIT_SETUP)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Batch, Inbox, Message, Pool};
 use crate::budget::{Budget, Charge};
-use crate::event::{Block, Tag};
+use crate::event::{Block, Receipt, Tag};
 
 /// A batch holds at most this much; only an event that is longer by itself makes a longer one.
 pub const BATCH_MAX: usize = 256 * 1024;
@@ -32,6 +32,8 @@ struct Open {
     /// The block's room came from the pool.
     pooled: bool,
     charge: Option<Charge>,
+    /// Of those whose events lie here.
+    receipts: Vec<Receipt>,
     due: Option<Instant>,
     /// When the batch before this one was due.
     last_due: Option<Instant>,
@@ -58,8 +60,8 @@ impl Stream {
         })
     }
 
-    /// Appends events. Those of one caller stay in order.
-    pub fn append(self: &Arc<Self>, events: &Block) {
+    /// Appends events. Those of one caller stay in order. The receipts are kept until every route has settled them.
+    pub fn append(self: &Arc<Self>, events: &Block, receipts: &[Receipt]) {
         let mut open = self.lock();
         for part in events.parts(BATCH_MAX) {
             if open.block.len() + part.size() > BATCH_MAX && !open.block.is_empty() {
@@ -70,6 +72,7 @@ impl Stream {
             }
             self.make_room(&mut open, part.size());
             open.block.append(part);
+            open.receipts.extend_from_slice(receipts);
         }
     }
 
@@ -133,6 +136,7 @@ impl Stream {
             block,
             due,
             _charge: charge,
+            _receipts: std::mem::take(&mut open.receipts),
             pool,
         });
         for route in &self.routes {
@@ -149,6 +153,7 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::event::{Event, EventTime};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn block(records: usize, size: usize) -> Block {
         let mut block = Block::default();
@@ -195,7 +200,7 @@ mod tests {
     fn every_route_gets_the_same_batch_and_the_last_one_frees_it() {
         let routes = [Arc::new(Inbox::default()), Arc::new(Inbox::default())];
         let (stream, budget) = stream(&routes);
-        stream.append(&block(3, 10));
+        stream.append(&block(3, 10), &[]);
         stream.seal();
         let first = sealed(&routes[0]);
         let second = sealed(&routes[1]);
@@ -208,11 +213,32 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_comes_back_when_the_last_route_has_let_go_of_the_last_event() {
+        let routes = [Arc::new(Inbox::default()), Arc::new(Inbox::default())];
+        let (stream, _) = stream(&routes);
+        let settled = Arc::new(AtomicBool::new(false));
+        let receipt = Receipt::new({
+            let settled = Arc::clone(&settled);
+            move || settled.store(true, Ordering::Relaxed)
+        });
+        stream.append(&block(300, 1000), std::slice::from_ref(&receipt));
+        drop(receipt);
+        stream.seal();
+        let (mut first, second) = (sealed(&routes[0]), sealed(&routes[1]));
+        assert_eq!((first.len(), second.len()), (2, 2));
+        drop(second);
+        first.remove(0);
+        assert!(!settled.load(Ordering::Relaxed));
+        drop(first);
+        assert!(settled.load(Ordering::Relaxed));
+    }
+
+    #[test]
     fn a_full_batch_is_sealed_and_the_order_kept() {
         let inbox = Arc::new(Inbox::default());
         let (stream, _) = stream(std::slice::from_ref(&inbox));
         for _ in 0..5 {
-            stream.append(&block(100, 1000));
+            stream.append(&block(100, 1000), &[]);
         }
         let counts: Vec<_> = sealed(&inbox)
             .iter()
@@ -228,9 +254,9 @@ mod tests {
         let inbox = Arc::new(Inbox::default());
         let (stream, _) = stream(std::slice::from_ref(&inbox));
         let start = Instant::now();
-        stream.append(&block(1, 1));
+        stream.append(&block(1, 1), &[]);
         stream.seal();
-        stream.append(&block(1, 1));
+        stream.append(&block(1, 1), &[]);
         stream.seal();
         let batches = sealed(&inbox);
         assert!(batches[0].due <= Instant::now());

@@ -23,7 +23,7 @@ pub use memory::{BATCH_MAX, Stream};
 pub use pool::Pool;
 
 use crate::budget::Charge;
-use crate::event::{Block, Tag};
+use crate::event::{Block, Receipt, Tag};
 
 /// Events of one tag, no longer growing.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Batch {
     pub due: Instant,
     /// Their part of the budget, given back when the last route drops the batch.
     _charge: Charge,
+    /// Let go of with the batch: its events are settled then.
+    _receipts: Vec<Receipt>,
     /// Where the block's room goes then, if it came from there.
     pool: Option<Arc<Pool>>,
 }

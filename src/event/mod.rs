@@ -1,10 +1,13 @@
-//! The words every stage speaks: [`Tag`], [`TagPattern`], [`EventTime`], [`Event`], [`Block`], [`DropReason`].
+//! The words every stage speaks: [`Tag`], [`TagPattern`], [`EventTime`], [`Event`], [`Block`], [`Receipt`],
+//! [`DropReason`].
 
 mod block;
+mod receipt;
 mod tag;
 mod time;
 
 pub use block::{Block, Event, Events, Part, Parts};
+pub use receipt::Receipt;
 pub use tag::{Tag, TagPattern};
 pub use time::EventTime;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 
 use crate::budget::{Budget, Permit, Reader};
-use crate::event::Event;
+use crate::event::{Event, Receipt};
 use crate::telemetry::log::Limiter;
 
 /// The stages behind the inputs, as seen from here.
@@ -34,6 +34,9 @@ pub trait Session: Send + Sync {
 
     /// Forgets the events of the frame opened last.
     fn refuse_frame(&mut self);
+
+    /// Gives a receipt for what the next commit stores.
+    fn receipt(&mut self, receipt: Receipt);
 
     /// Stores what was offered.
     ///
@@ -119,18 +122,29 @@ pub struct Ingest {
     reader: Reader,
     activity: Arc<Activity>,
     pause: Arc<Pause>,
+    is_connection: bool,
 }
 
 impl Ingest {
-    /// Opens the way.
+    /// Opens the way for a peer, whose leaving the end of the process waits for.
     pub fn open(context: &super::Context) -> Self {
         context.activity.connections.fetch_add(1, Ordering::Relaxed);
+        Self::new(context, true)
+    }
+
+    /// Opens the way for something that does not leave, such as a file.
+    pub fn open_source(context: &super::Context) -> Self {
+        Self::new(context, false)
+    }
+
+    fn new(context: &super::Context, is_connection: bool) -> Self {
         Self {
             session: context.dispatch.session(),
             dispatch: Arc::clone(&context.dispatch),
             reader: context.budget.reader(),
             activity: Arc::clone(&context.activity),
             pause: Arc::clone(&context.pause),
+            is_connection,
         }
     }
 
@@ -169,6 +183,8 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        self.activity.connections.fetch_sub(1, Ordering::Relaxed);
+        if self.is_connection {
+            self.activity.connections.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

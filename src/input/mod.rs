@@ -1,24 +1,34 @@
 //! Inputs: the trait, the registry, and the handle ([`Ingest`]) through which they hand over what they read.
 
 mod dummy;
+mod exec;
 mod forward;
 mod ingest;
+mod lines;
 mod listen;
 mod net;
+mod random;
+mod requests;
+mod room;
 mod slots;
+mod stdin;
 mod stream;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod text;
+mod thread;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use forward::{Reject, Replay};
 pub use ingest::{Activity, Dispatch, Ingest, Pause, Session};
+pub use requests::Requests;
 
 use crate::budget::Budget;
 use crate::config::Settings;
@@ -61,6 +71,8 @@ pub struct Context {
     pub dispatch: Arc<dyn Dispatch>,
     /// What all inputs have done lately.
     pub activity: Arc<Activity>,
+    /// What it may ask of the process.
+    pub requests: Arc<Requests>,
     /// What the process is doing.
     pub phase: watch::Receiver<Phase>,
 }
@@ -69,6 +81,23 @@ impl Context {
     /// The component of a log line.
     pub fn component(&self) -> String {
         self.component.to_string()
+    }
+}
+
+/// Longer than any test, and short enough for clocks to add.
+const INTERVAL_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Reads `Interval_Sec` and `Interval_NSec`; a second where neither is above 0.
+fn interval(settings: &mut Settings<'_>) -> Duration {
+    let mut part = |key, default| {
+        let number = settings.integer(key).unwrap_or(default);
+        u64::try_from(number).unwrap_or(0)
+    };
+    let (seconds, nanos) = (part("interval_sec", 1), part("interval_nsec", 0));
+    let interval = Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos));
+    match interval {
+        Duration::ZERO => Duration::from_secs(1),
+        interval => interval.min(INTERVAL_MAX),
     }
 }
 
@@ -90,7 +119,10 @@ type Build = fn(&mut Settings<'_>, &Parsers) -> Box<dyn Input>;
 /// Every input, under the `Name` that selects it. Alphabetical.
 const INPUTS: &[(&str, Build)] = &[
     ("dummy", dummy::build),
+    ("exec", exec::build),
     ("forward", forward::build),
+    ("random", random::build),
+    ("stdin", stdin::build),
     ("tcp", tcp::build),
 ];
 

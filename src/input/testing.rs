@@ -7,19 +7,29 @@ use tokio::sync::watch;
 
 use super::{Context, Dispatch, Pause, Phase, Session};
 use crate::budget::Budget;
-use crate::event::{Event, EventTime, Tag};
+use crate::event::{Event, EventTime, Receipt, Tag};
 
 /// A tag, a time and a record.
 type Kept = (Vec<u8>, EventTime, Vec<u8>);
 
-/// Keeps the events of all connections.
+/// Keeps the events of all connections, and their receipts until it is told to settle.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Keeper(Arc<Mutex<Vec<Kept>>>);
+pub(crate) struct Keeper {
+    kept: Arc<Mutex<Vec<Kept>>>,
+    receipts: Arc<Mutex<Vec<Receipt>>>,
+}
 
 impl Keeper {
     /// What was committed since the last call.
     pub(crate) fn take(&self) -> Vec<Kept> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Settles what was committed so far.
+    pub(crate) fn settle(&self) {
+        let receipts =
+            std::mem::take(&mut *self.receipts.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(receipts);
     }
 
     /// The same without tags and times.
@@ -42,6 +52,7 @@ impl Keeper {
             budget: Budget::new(limit),
             dispatch: Arc::new(self.clone()),
             activity: Arc::default(),
+            requests: Arc::default(),
             phase,
         };
         (context, sender)
@@ -57,6 +68,7 @@ impl Dispatch for Keeper {
             tag: Vec::new(),
             offered: Vec::new(),
             frame: 0,
+            receipt: None,
         })
     }
 }
@@ -66,6 +78,7 @@ struct KeeperSession {
     tag: Vec<u8>,
     offered: Vec<Kept>,
     frame: usize,
+    receipt: Option<Receipt>,
 }
 
 impl Session for KeeperSession {
@@ -86,9 +99,20 @@ impl Session for KeeperSession {
         self.offered.truncate(self.frame);
     }
 
+    fn receipt(&mut self, receipt: Receipt) {
+        self.receipt = Some(receipt);
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, ()> {
+        let mut receipts = self
+            .keeper
+            .receipts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        receipts.extend(self.receipt.take());
+        drop(receipts);
         self.keeper
-            .0
+            .kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .append(&mut self.offered);

@@ -20,7 +20,7 @@ use crate::config::{
 };
 use crate::event::Tag;
 use crate::filter::{self, Halt, Means};
-use crate::input::{self, Activity, Context, Input, Pause, Phase};
+use crate::input::{self, Activity, Context, Input, Pause, Phase, Requests};
 use crate::output;
 use crate::parser::Parsers;
 use crate::router::Matcher;
@@ -410,7 +410,7 @@ fn assemble(
         pool: Arc::new(Pool::new(BATCH_MAX)),
         linger: service.flush,
     });
-    let activity = Arc::new(Activity::default());
+    let (activity, requests) = (Arc::<Activity>::default(), Arc::<Requests>::default());
     // The channel of the real run takes this one's place before an input sees it.
     let (_, phase) = watch::channel(Phase::Run);
     let mut planned = Vec::new();
@@ -439,6 +439,7 @@ fn assemble(
             budget,
             dispatch: Arc::new(dispatcher),
             activity: Arc::clone(&activity),
+            requests: Arc::clone(&requests),
             phase: phase.clone(),
         };
         planned.push(PlannedInput {

@@ -10,7 +10,7 @@ use super::chain::{Operators, Runner};
 use super::release::Awaited;
 use crate::budget::{Budget, Charge};
 use crate::buffer::{Inbox, Pool, Stream};
-use crate::event::{Block, Event, Tag};
+use crate::event::{Block, Event, Receipt, Tag};
 use crate::filter::{Link, Scratch, Verdict, View};
 use crate::input::{Dispatch, Session};
 use crate::router::Matcher;
@@ -135,8 +135,8 @@ impl Dispatcher {
         &self.awaited
     }
 
-    /// Stores events that have been through the filters of their lane.
-    pub(super) fn store(&self, lane: &Lane, events: &Block) {
+    /// Stores events that have been through the filters of their lane; the receipts are kept until they are settled.
+    pub(super) fn store(&self, lane: &Lane, events: &Block, receipts: &[Receipt]) {
         let Some(stream) = lane.stream.as_ref().filter(|_| !events.is_empty()) else {
             return;
         };
@@ -148,7 +148,7 @@ impl Dispatcher {
         for route in routes() {
             route.ledger.route(events.count() as u64);
         }
-        stream.append(events);
+        stream.append(events, receipts);
         if self.budget.is_short() {
             // Whoever waits for memory asked for haste before these events were there.
             for route in routes() {
@@ -265,6 +265,7 @@ impl Dispatch for Dispatcher {
             runner: Runner::default(),
             tally: Tally::default(),
             frame: None,
+            receipt: None,
         })
     }
 }
@@ -307,6 +308,8 @@ struct TagSession {
     tally: Tally,
     /// What to go back to when the frame is refused. A frame has one tag, so its events lie in the current run.
     frame: Option<((usize, usize), Tally)>,
+    /// For what the next commit stores.
+    receipt: Option<Receipt>,
 }
 
 /// The most room a block keeps for its next use.
@@ -390,8 +393,13 @@ impl Session for TagSession {
         }
     }
 
+    fn receipt(&mut self, receipt: Receipt) {
+        self.receipt = Some(receipt);
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         self.finish_run();
+        let receipt = self.receipt.take();
         for mut run in std::mem::take(&mut self.finished) {
             if run.lane.operators.is_some() {
                 self.runner.pass(
@@ -399,10 +407,12 @@ impl Session for TagSession {
                     &run.lane,
                     &run.block,
                     &run.chunks,
+                    receipt.clone(),
                     &mut self.tally,
                 );
             } else {
-                self.dispatcher.store(&run.lane, &run.block);
+                let receipts = receipt.as_slice();
+                self.dispatcher.store(&run.lane, &run.block, receipts);
             }
             run.block.clear();
             if self.spare.is_empty() && run.block.capacity() <= SPARE_MAX {

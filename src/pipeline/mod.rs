@@ -30,7 +30,7 @@ pub use service::Service;
 pub use storage::Storage;
 
 use self::deliver::{Deliver, Delivery};
-use crate::input::{Activity, Context, Phase};
+use crate::input::{Activity, Context, Phase, Requests};
 use crate::telemetry::{Ledger, log, serve_health};
 
 /// After this long without a byte and a connection, nothing more is coming.
@@ -40,11 +40,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Of the grace, this part at most is kept for delivering what came last.
 const LAST_PART: u32 = 4;
 
-/// Runs a plan until a signal ends it.
+/// Runs a plan until a signal or an input ends it; the exit code.
 ///
 /// # Errors
 /// When a socket cannot be bound, or a filter wanted the end, with a sentence that says so.
-pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
+pub async fn run(plan: Plan, mut signals: Signals) -> Result<u8, String> {
     log::admit_own(plan.levels);
     plan.service.storage.make_folder()?;
     let mut inputs = plan.inputs;
@@ -61,11 +61,13 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
     }
     let (phase, phases) = watch::channel(Phase::Run);
     let activity = Arc::new(Activity::default());
+    let requests = Arc::new(Requests::default());
     let mut readers = JoinSet::new();
     for input in inputs {
         let context = Context {
             phase: phases.clone(),
             activity: Arc::clone(&activity),
+            requests: Arc::clone(&requests),
             ..input.context
         };
         readers.spawn(input.input.run(context));
@@ -76,10 +78,11 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
         releasers.spawn(releaser.run(end_of_reading.clone()));
     }
     drop((draining, phases, end_of_reading));
-    tokio::select! {
-        () = signals.wait_for_the_end() => {}
-        () = plan.halt.asked() => {}
-    }
+    let code = tokio::select! {
+        () = signals.wait_for_the_end() => 0,
+        code = requests.ended() => code,
+        () = plan.halt.asked() => 0,
+    };
     let end = End {
         grace: plan.service.grace,
         started: Instant::now(),
@@ -97,12 +100,13 @@ pub async fn run(plan: Plan, mut signals: Signals) -> Result<(), String> {
     drain.send_replace(true);
     end.within_grace(async { while deliveries.join_next().await.is_some() {} })
         .await;
+    requests.act_at_last();
     deliveries.shutdown().await;
     close_the_books(&plan.ledger);
     if plan.halt.is_asked() {
         return Err("ended by a filter".to_owned());
     }
-    Ok(())
+    Ok(code)
 }
 
 /// Delivers until nothing more comes, while the output tends to what goes by the clock, and then lets it finish.

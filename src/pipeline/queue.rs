@@ -288,7 +288,7 @@ mod tests {
                 record: &[0x80],
             });
         }
-        stream.append(&block);
+        stream.append(&block, &[]);
         stream.seal();
         let mut messages = Vec::new();
         inbox.take(&mut messages);

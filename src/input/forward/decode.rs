@@ -104,6 +104,7 @@ mod tests {
         }
         fn open_frame(&mut self) {}
         fn refuse_frame(&mut self) {}
+        fn receipt(&mut self, _: crate::event::Receipt) {}
         fn commit(&mut self) -> futures_util::future::BoxFuture<'_, ()> {
             Box::pin(std::future::ready(()))
         }

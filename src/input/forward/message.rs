@@ -210,7 +210,7 @@ fn time(value: Value<'_>) -> Option<EventTime> {
 
 /// One entry of a Forward or `PackedForward` frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Entry<'a> {
+pub(in crate::input) enum Entry<'a> {
     /// An event.
     Event(Event<'a>),
     /// A mark of Fluent Bit around a group of events; carries none.
@@ -220,7 +220,7 @@ pub(super) enum Entry<'a> {
 }
 
 /// Reads a whole entry.
-pub(super) fn entry(bytes: &[u8]) -> Entry<'_> {
+pub(in crate::input) fn entry(bytes: &[u8]) -> Entry<'_> {
     event(bytes).unwrap_or(Entry::Bad)
 }
 

@@ -40,7 +40,7 @@ mod framing;
 mod greeting;
 mod heartbeat;
 mod inflate;
-mod message;
+pub(super) mod message;
 mod partial;
 mod patience;
 mod reject;

@@ -21,15 +21,15 @@ pub(super) enum Format {
 
 /// What went wrong, and how often.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(in crate::input) struct Tally {
     /// Lines that are no JSON.
-    pub(super) not_json: u64,
+    pub(in crate::input) not_json: u64,
     /// JSON values beyond the limit.
-    pub(super) too_long: u64,
+    pub(in crate::input) too_long: u64,
     /// JSON values that the peer did not finish.
-    pub(super) incomplete: u64,
+    pub(in crate::input) incomplete: u64,
     /// Lines that became several records.
-    pub(super) cut: u64,
+    pub(in crate::input) cut: u64,
 }
 
 /// Finds the records in what one peer sends.
@@ -85,7 +85,7 @@ impl Framing {
     /// Gives back the room it took. To be called between records.
     pub(super) fn rest(&mut self) {
         if let Frames::Json(values) = &mut self.frames {
-            values.transcoder = Transcoder::default();
+            values.rest();
         }
         self.builder.record = Vec::new();
     }
@@ -154,7 +154,7 @@ impl Builder {
 
 /// JSON objects and arrays, one behind the other.
 #[derive(Debug, Default)]
-struct Values {
+pub(in crate::input) struct Values {
     state: State,
     transcoder: Transcoder,
 }
@@ -169,7 +169,8 @@ enum State {
 }
 
 impl Values {
-    fn take(
+    /// Hands the values in `text` to `sink`, as `MessagePack`; otherwise as [`Framing::take`].
+    pub(in crate::input) fn take(
         &mut self,
         text: &[u8],
         last: bool,
@@ -216,6 +217,11 @@ impl Values {
         taken
     }
 
+    /// Gives back the room it took. To be called between values.
+    pub(in crate::input) fn rest(&mut self) {
+        self.transcoder = Transcoder::default();
+    }
+
     /// Gives up the line in which the value starts. Only that one: the next may be whole.
     fn skip(&mut self, count: &mut u64) {
         *count += 1;
@@ -226,14 +232,15 @@ impl Values {
 
 /// Texts with a separator behind each.
 #[derive(Debug)]
-struct Lines {
+pub(in crate::input) struct Lines {
     separator: Finder<'static>,
     /// How much of the line's start is known not to hold the separator's start.
     searched: usize,
 }
 
 impl Lines {
-    fn take(
+    /// Hands the lines in `text` to `sink`, without the empty ones; otherwise as [`Framing::take`].
+    pub(in crate::input) fn take(
         &mut self,
         text: &[u8],
         last: bool,
@@ -278,7 +285,7 @@ impl Lines {
 }
 
 /// The end of the last whole character within `limit` bytes; `limit` where the text is no UTF-8.
-fn cut(text: &[u8], limit: usize) -> usize {
+pub(in crate::input) fn cut(text: &[u8], limit: usize) -> usize {
     let is_boundary = |&at: &usize| text.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
     (limit.saturating_sub(3)..=limit)
         .rev()

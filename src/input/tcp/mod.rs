@@ -22,7 +22,7 @@
 //! <https://docs.fluentbit.io/manual/pipeline/inputs/tcp>
 
 mod connection;
-mod framing;
+pub(super) mod framing;
 
 use std::sync::Arc;
 

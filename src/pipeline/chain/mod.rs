@@ -7,12 +7,15 @@
 //!
 //! What goes on under another tag waits until the lock is given back, and then goes its way at once: one lock at a time.
 
+mod receipts;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use self::receipts::Receipts;
 use super::dispatch::{Dispatcher, Lane, Tally};
 use crate::budget::Charge;
-use crate::event::{Block, Event};
+use crate::event::{Block, Event, Receipt};
 use crate::filter::{Link, Operator, Outbox, Passage, Scratch, Verdict, View, Way};
 
 /// The operators of one stream.
@@ -27,6 +30,8 @@ struct State {
     steps: Vec<Option<Box<dyn Operator>>>,
     /// What is held, as a part of the budget.
     charge: Option<Charge>,
+    /// Of those who want to know when it is settled.
+    receipts: Receipts,
     /// The releaser looks after the lane.
     is_awaited: bool,
 }
@@ -92,6 +97,8 @@ pub(super) struct Runner {
     outboxes: Vec<Outbox>,
     moved: Moved,
     out: Block,
+    /// Of the events at work, and of those that come out because of them.
+    receipts: Vec<Receipt>,
 }
 
 impl Runner {
@@ -102,8 +109,10 @@ impl Runner {
         lane: &Arc<Lane>,
         events: &Block,
         chunks: &[usize],
+        receipt: Option<Receipt>,
         tally: &mut Tally,
     ) {
+        self.receipts.extend(receipt);
         self.work(dispatcher, lane, tally, |passing| {
             let mut chunks = chunks.iter().peekable();
             for (at, event) in events.events_from(0).enumerate() {
@@ -153,6 +162,7 @@ impl Runner {
                 });
             }
         }
+        self.receipts.clear();
     }
 
     /// Does work on a lane with its operators locked, and stores what comes out before they are unlocked.
@@ -164,19 +174,31 @@ impl Runner {
         work: impl FnOnce(&mut Passing<'_>),
     ) {
         let mut state = lane.operators.as_ref().map(Operators::lock);
+        let (own, taken, settled) = (self.receipts.len(), tally.taken, tally.settled);
+        if let Some(state) = &state {
+            // What comes out may be what was held.
+            self.receipts.extend(state.receipts.held().cloned());
+        }
         let steps = state.as_mut().map(|state| state.steps.as_mut_slice());
+        let now = Instant::now();
         work(&mut Passing {
             dispatcher,
             lane,
             steps: steps.unwrap_or_default(),
             runner: self,
             tally,
-            now: Instant::now(),
+            now,
         });
-        dispatcher.store(lane, &self.out);
+        dispatcher.store(lane, &self.out, &self.receipts);
         self.out.clear();
         let Some(mut state) = state else { return };
+        let own = self.receipts.get(..own).unwrap_or_default();
+        let (taken, settled) = (tally.taken - taken, tally.settled - settled);
+        state.receipts.note(own, taken, settled, now);
         let held = state.held() as u64;
+        if held == 0 {
+            state.receipts.clear();
+        }
         // The new charge comes before the old one goes: in between, nothing held would look like room.
         state.charge = (held > 0).then(|| dispatcher.charge(held));
         if !state.is_awaited && state.due().is_some() {

@@ -22,7 +22,7 @@ use super::decode::{self, Tally};
 use super::message::{Body, Frame};
 use super::reject::Reject;
 use crate::budget::Budget;
-use crate::event::Event;
+use crate::event::{Event, Receipt};
 use crate::input::{Context, Phase, Session, reached};
 
 /// How long a line waits for its next piece. Docker sends the pieces of one write at once.
@@ -181,6 +181,10 @@ impl Session for Joining<'_> {
         self.session.refuse_frame();
     }
 
+    fn receipt(&mut self, receipt: Receipt) {
+        self.session.receipt(receipt);
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         self.session.commit()
     }
@@ -194,6 +198,7 @@ impl Session for Nowhere {
     fn offer(&mut self, _: Event<'_>) {}
     fn open_frame(&mut self) {}
     fn refuse_frame(&mut self) {}
+    fn receipt(&mut self, _: Receipt) {}
 
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
