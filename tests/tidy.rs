@@ -42,6 +42,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "forward",
             "msgpack",
             "parser",
+            "regex",
             "budget",
             "config",
             "event",

@@ -30,7 +30,7 @@ use super::room::Room;
 use super::text::{Pairs, TextRecords};
 use super::{Context, Ingest, Input, Phase, reached};
 use crate::config::Settings;
-use crate::event::Event;
+use crate::event::{Event, EventTime};
 use crate::parser::Parsers;
 
 /// How long a command that was told to stop may go on writing.
@@ -220,11 +220,10 @@ impl<'c> Output<'c> {
         session.tag(self.context.tag.as_bytes());
         let (records, none) = (&mut self.records, Pairs::default());
         let taken = self.lines.take(self.room.bytes(), last, |line| {
-            let (time, record) = records.make(line, &none);
             session.offer(Event {
-                time,
+                time: EventTime::now(),
                 metadata: &[],
-                record,
+                record: records.make(line, &none),
             });
         });
         session.commit().await;

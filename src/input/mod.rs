@@ -13,6 +13,7 @@ mod room;
 mod slots;
 mod stdin;
 mod stream;
+mod tail;
 mod tcp;
 #[cfg(test)]
 mod testing;
@@ -123,6 +124,7 @@ const INPUTS: &[(&str, Build)] = &[
     ("forward", forward::build),
     ("random", random::build),
     ("stdin", stdin::build),
+    ("tail", tail::build),
     ("tcp", tcp::build),
 ];
 

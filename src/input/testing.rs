@@ -1,9 +1,10 @@
 //! A pipeline for the tests of inputs: it keeps what was committed.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Context, Dispatch, Pause, Phase, Session};
 use crate::budget::Budget;
@@ -17,12 +18,30 @@ type Kept = (Vec<u8>, EventTime, Vec<u8>);
 pub(crate) struct Keeper {
     kept: Arc<Mutex<Vec<Kept>>>,
     receipts: Arc<Mutex<Vec<Receipt>>>,
+    committed: Arc<Notify>,
 }
 
 impl Keeper {
     /// What was committed since the last call.
     pub(crate) fn take(&self) -> Vec<Kept> {
         std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until so many events were committed since the last call, and takes them.
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Kept> {
+        let mut kept = Vec::new();
+        let all = async {
+            while kept.len() < count {
+                let committed = self.committed.notified();
+                kept.append(&mut self.take());
+                if kept.len() < count {
+                    committed.await;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(10), all).await;
+        assert!(in_time.is_ok(), "{} of {count} came", kept.len());
+        kept
     }
 
     /// Settles what was committed so far.
@@ -116,6 +135,7 @@ impl Session for KeeperSession {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .append(&mut self.offered);
+        self.keeper.committed.notify_one();
         Box::pin(std::future::ready(()))
     }
 }

@@ -1,6 +1,5 @@
 //! From a line of text to a record.
 
-use crate::event::EventTime;
 use crate::msgpack::write;
 
 /// Encoded pairs that every record of one source has.
@@ -54,13 +53,13 @@ impl TextRecords {
         }
     }
 
-    /// The time and the record of a line, with `pairs` beside it.
-    pub(super) fn make(&mut self, line: &[u8], pairs: &Pairs) -> (EventTime, &[u8]) {
+    /// The record of a line, with `pairs` before it.
+    pub(super) fn make(&mut self, line: &[u8], pairs: &Pairs) -> &[u8] {
         self.record.clear();
         write::map_header(&mut self.record, pairs.count + 1);
         self.record.extend_from_slice(&pairs.bytes);
         self.record.extend_from_slice(&self.key);
         write::str(&mut self.record, line);
-        (EventTime::now(), &self.record)
+        &self.record
     }
 }

@@ -1,0 +1,235 @@
+//! The section as meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cursor::Rules;
+use super::scan::Scan;
+use crate::config::Settings;
+use crate::regex::Regex;
+
+/// What a reference to another release calls the longest line.
+const LINE_MAX: u64 = 32_768;
+const REFRESH: Duration = Duration::from_mins(1);
+const CHECK: Duration = Duration::from_secs(2);
+/// How often files are looked at where nothing tells that they change.
+const POLL: Duration = Duration::from_millis(250);
+const ROTATE_WAIT: Duration = Duration::from_secs(5);
+const DOCKER_FLUSH: i64 = 4;
+
+/// What a tail does.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the section"
+)]
+pub(super) struct Options {
+    /// Which files.
+    pub(super) scan: Scan,
+    /// The key of a line.
+    pub(super) key: String,
+    /// The key of the file's name, if it is wanted.
+    pub(super) path_key: Option<String>,
+    /// The key of the line's place, if it is wanted.
+    pub(super) offset_key: Option<String>,
+    /// What becomes of odd lines.
+    pub(super) rules: Rules,
+    /// Files that are there at the start are read from their first line.
+    pub(super) from_head: bool,
+    /// And those that appear later.
+    pub(super) new_from_head: bool,
+    /// The time between two looks for files.
+    pub(super) refresh: Duration,
+    /// The time between two looks at the files.
+    pub(super) check: Duration,
+    /// Whether the system tells that files change.
+    pub(super) notifies: bool,
+    /// How long a file is read after it got another name.
+    pub(super) rotate_wait: Duration,
+    /// Files that were not written to for so long are left out.
+    pub(super) ignore_older: Option<Duration>,
+    /// Also when they are being read.
+    pub(super) ignore_active: bool,
+    /// The end of all files is the end of the process.
+    pub(super) exit_on_eof: bool,
+    /// Where places are kept.
+    pub(super) db: Option<PathBuf>,
+    /// Names parts of a tag.
+    pub(super) tag_regex: Option<Regex>,
+    /// Joins the lines of Docker, which wait so long for each other.
+    pub(super) docker: Option<Duration>,
+}
+
+/// Reads the section.
+pub(super) fn read(settings: &mut Settings<'_>) -> Options {
+    settings.accept(&[
+        "buffer_chunk_size",
+        "static_batch_size",
+        "event_batch_size",
+        "file_cache_advise",
+        "db.sync",
+        "db.locking",
+        "db.journal_mode",
+        "db.compare_filename",
+    ]);
+    refuse_unsupported(settings);
+    let notifies = settings.flag("inotify_watcher", true);
+    Options {
+        scan: scan(settings),
+        key: settings.text("key").unwrap_or_else(|| "log".to_owned()),
+        path_key: settings.text("path_key"),
+        offset_key: settings.text("offset_key"),
+        rules: rules(settings),
+        from_head: settings.flag("read_from_head", false),
+        new_from_head: settings.flag("read_newly_discovered_files_from_head", true),
+        refresh: seconds(settings, "refresh_interval").unwrap_or(REFRESH),
+        check: check(settings, notifies),
+        notifies,
+        rotate_wait: rotate_wait(settings),
+        ignore_older: settings
+            .duration("ignore_older")
+            .filter(|age| !age.is_zero()),
+        ignore_active: settings.flag("ignore_active_older_files", false),
+        exit_on_eof: settings.flag("exit_on_eof", false),
+        db: settings.text("db").map(PathBuf::from),
+        tag_regex: tag_regex(settings),
+        docker: docker(settings),
+    }
+}
+
+fn scan(settings: &mut Settings<'_>) -> Scan {
+    let path = settings.required("path").unwrap_or_default();
+    let paths = crate::config::value::comma_list(&path);
+    let excluded = settings.list("exclude_path");
+    Scan::new(&paths, &excluded).unwrap_or_else(|error| {
+        settings.error("path", format!("is no pattern for file names: {error}"));
+        Scan::default()
+    })
+}
+
+fn rules(settings: &mut Settings<'_>) -> Rules {
+    // A long line costs itself with either value.
+    settings.flag("skip_long_lines", false);
+    Rules {
+        limit: settings
+            .size("buffer_max_size")
+            .unwrap_or(LINE_MAX)
+            .clamp(1, 1 << 30) as usize,
+        truncates: settings.flag("truncate_long_lines", false),
+        skips_empty: settings.flag("skip_empty_lines", false),
+    }
+}
+
+/// A time that may have a fraction, above 0.
+fn seconds(settings: &mut Settings<'_>, key: &'static str) -> Option<Duration> {
+    let time = settings.duration(key)?;
+    Some(time.max(Duration::from_millis(10)))
+}
+
+fn check(settings: &mut Settings<'_>, notifies: bool) -> Duration {
+    let watcher = seconds(settings, "watcher_interval").unwrap_or(CHECK);
+    let progress = seconds(settings, "progress_check_interval").unwrap_or(CHECK);
+    settings.accept(&["progress_check_interval_nsec"]);
+    let check = watcher.min(progress);
+    if notifies { check } else { check.min(POLL) }
+}
+
+/// As Fluent Bit, which does not start with a wrong one.
+fn rotate_wait(settings: &mut Settings<'_>) -> Duration {
+    let Some(text) = settings.text("rotate_wait") else {
+        return ROTATE_WAIT;
+    };
+    let wait = crate::config::value::duration(&text).filter(|wait| !wait.is_zero());
+    if wait.is_none() {
+        settings.error("rotate_wait", "is no time above 0");
+    }
+    wait.unwrap_or(ROTATE_WAIT)
+}
+
+fn tag_regex(settings: &mut Settings<'_>) -> Option<Regex> {
+    let pattern = settings.text("tag_regex")?;
+    match Regex::new(&pattern) {
+        Ok(regex) => Some(regex),
+        Err(error) => {
+            settings.error("tag_regex", error.to_string());
+            None
+        }
+    }
+}
+
+fn docker(settings: &mut Settings<'_>) -> Option<Duration> {
+    let seconds = settings
+        .integer("docker_mode_flush")
+        .unwrap_or(DOCKER_FLUSH);
+    let patience = Duration::from_secs(seconds.clamp(1, 3600).unsigned_abs());
+    settings.flag("docker_mode", false).then_some(patience)
+}
+
+/// What would change records in silence if it were overlooked.
+fn refuse_unsupported(settings: &mut Settings<'_>) {
+    for key in ["unicode.encoding", "generic.encoding"] {
+        if settings.text(key).is_some() {
+            settings.error(key, "not supported; let the application write UTF-8");
+        }
+    }
+    for key in ["parser", "multiline.parser", "docker_mode_parser"] {
+        if settings.text(key).is_some() {
+            settings.error(key, "not supported yet");
+        }
+    }
+    if settings.flag("multiline", false) {
+        settings.error("multiline", "not supported yet");
+    }
+    settings.accept(&["multiline_flush", "parser_firstline"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::configured;
+
+    fn options(properties: &[(&str, &str)]) -> (Options, Vec<String>) {
+        configured(&[&[("path", "x")], properties].concat(), read)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_fluent_bit() {
+        let (options, problems) = options(&[]);
+        assert_eq!(problems, [""; 0]);
+        assert_eq!((options.key.as_str(), options.rules.limit), ("log", 32_768));
+        assert_eq!((options.from_head, options.new_from_head), (false, true));
+        assert_eq!(
+            (options.refresh, options.rotate_wait),
+            (REFRESH, ROTATE_WAIT)
+        );
+        assert_eq!(
+            (options.ignore_older, options.db, options.docker),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_path_is_needed_and_a_wrong_rotate_wait_refused() {
+        let (_, problems) = configured(&[], read);
+        assert!(problems.concat().contains("path"), "{problems:?}");
+        for wrong in ["0", "soon", "-1"] {
+            let (_, problems) = options(&[("rotate_wait", wrong)]);
+            assert!(problems.concat().contains("rotate_wait"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let (options, _) = options(&[
+            ("ignore_older", "2h"),
+            ("refresh_interval", "1m"),
+            ("docker_mode", "on"),
+            ("docker_mode_flush", "0"),
+        ]);
+        assert_eq!(options.ignore_older, Some(Duration::from_hours(2)));
+        assert_eq!(
+            (options.refresh, options.docker),
+            (Duration::from_mins(1), Some(Duration::from_secs(1)))
+        );
+    }
+}
