@@ -8,6 +8,7 @@
 //! | `Exit_After_Oneshot` | off | the end of that run is the end of the process |
 //! | `Propagate_Exit_Code` | off | and its exit code that of the process; a signal counts 128 more than its number |
 //! | `Buf_Size` | 4096 | the longest line |
+//! | `Parser` | | makes records of the lines; one that it does not take stays a line |
 //!
 //! A line is a record `{"exec": "line"}`; a longer one becomes several. The command reads nothing, and its standard error is ours.
 //! When the process closes, a command that still runs is sent SIGTERM, with all it has started.
@@ -17,6 +18,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -27,11 +29,11 @@ use tokio::time::MissedTickBehavior;
 
 use super::lines::Lines;
 use super::room::Room;
-use super::text::{Pairs, TextRecords};
+use super::text::{self, Pairs, TextRecords};
 use super::{Context, Ingest, Input, Phase, reached};
 use crate::config::Settings;
 use crate::event::{Event, EventTime};
-use crate::parser::Parsers;
+use crate::parser::{Parser, Parsers};
 
 /// How long a command that was told to stop may go on writing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const NOT_RUN: u8 = 127;
 const LINE_MAX: u64 = 4096;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Exec {
     command: String,
     /// `None` for one run at the start.
@@ -47,14 +49,15 @@ struct Exec {
     exits: bool,
     propagates: bool,
     line_max: usize,
+    parser: Option<Arc<Parser>>,
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
-    Box::new(read(settings))
+pub(super) fn build(settings: &mut Settings<'_>, parsers: &Parsers) -> Box<dyn Input> {
+    Box::new(read(settings, parsers))
 }
 
-fn read(settings: &mut Settings<'_>) -> Exec {
+fn read(settings: &mut Settings<'_>, parsers: &Parsers) -> Exec {
     let exits = settings.flag("exit_after_oneshot", false);
     let propagates = settings.flag("propagate_exit_code", false);
     if propagates && !exits {
@@ -71,6 +74,7 @@ fn read(settings: &mut Settings<'_>) -> Exec {
             .size("buf_size")
             .unwrap_or(LINE_MAX)
             .clamp(1, 1 << 30) as usize,
+        parser: text::parser(settings, "parser", parsers),
     }
 }
 
@@ -134,7 +138,7 @@ impl Exec {
             return child.wait().await;
         };
         let mut phase = context.phase.clone();
-        let mut output = Output::new(stdout, context, self.line_max);
+        let mut output = Output::new(stdout, context, self);
         tokio::select! {
             () = output.read_all() => {}
             () = reached(&mut phase, Phase::Close) => {
@@ -188,14 +192,14 @@ struct Output<'c> {
 }
 
 impl<'c> Output<'c> {
-    fn new(stdout: ChildStdout, context: &'c Context, line_max: usize) -> Self {
+    fn new(stdout: ChildStdout, context: &'c Context, exec: &Exec) -> Self {
         Self {
             stdout,
             context,
             ingest: Ingest::open_source(context),
             room: Room::default(),
-            lines: Lines::new(line_max),
-            records: TextRecords::new("exec"),
+            lines: Lines::new(exec.line_max),
+            records: TextRecords::new("exec", exec.parser.clone()),
         }
     }
 
@@ -220,10 +224,11 @@ impl<'c> Output<'c> {
         session.tag(self.context.tag.as_bytes());
         let (records, none) = (&mut self.records, Pairs::default());
         let taken = self.lines.take(self.room.bytes(), last, |line| {
+            let (time, record) = records.make(line, &none, EventTime::now());
             session.offer(Event {
-                time: EventTime::now(),
+                time,
                 metadata: &[],
-                record: records.make(line, &none),
+                record,
             });
         });
         session.commit().await;
@@ -236,10 +241,10 @@ mod tests {
     use super::*;
     use crate::config::testing::configured;
     use crate::input::testing::Keeper;
-    use std::sync::Arc;
 
     fn exec(properties: &[(&str, &str)]) -> Exec {
-        let (exec, problems) = configured(properties, read);
+        let (exec, problems) =
+            configured(properties, |settings| read(settings, &Parsers::default()));
         assert_eq!(problems, [""; 0]);
         exec
     }
@@ -276,7 +281,9 @@ mod tests {
         assert_eq!(output(&[("command", "exit 3"), propagate]).await.1, 3);
         assert_eq!(output(&[("command", "exit 3")]).await.1, 0);
         assert_eq!(output(&[("command", "kill -9 $$"), propagate]).await.1, 137);
-        let (_, problems) = configured(&[("command", "true"), propagate], read);
+        let (_, problems) = configured(&[("command", "true"), propagate], |settings| {
+            read(settings, &Parsers::default())
+        });
         assert!(
             problems.concat().contains("exit_after_oneshot"),
             "{problems:?}"

@@ -2,7 +2,8 @@
 //!
 //! | setting | default | effect |
 //! |---|---|---|
-//! | `Buffer_Size` | 1M | the longest JSON value |
+//! | `Buffer_Size` | 1M | the longest JSON value, or line |
+//! | `Parser` | | makes records of the lines, instead of JSON; one that it does not take becomes `{"log": "line"}` |
 //!
 //! An object is a record with the time of its arrival. An array of a time and an object, `[1700000000.5, {"a": 1}]` or
 //! `[[1700000000.5, {}], {"a": 1}]`, is a record with its time. What is no JSON costs its own line and nothing else.
@@ -12,19 +13,22 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rustix::buffer::spare_capacity;
 
 use super::forward::message::{Entry, entry};
+use super::lines::Lines;
 use super::room::Room;
 use super::tcp::framing::{Tally, Values};
+use super::text::{Pairs, TextRecords};
 use super::thread::{Bell, Woken, has_arrived, on_own_thread};
 use super::{Context, Ingest, Input, Phase, reached};
 use crate::config::Settings;
 use crate::event::{Event, EventTime};
 use crate::msgpack::read::{self, Value};
-use crate::parser::Parsers;
+use crate::parser::{Parser, Parsers};
 use crate::telemetry::log::Limiter;
 
 /// Below this Fluent Bit does not start.
@@ -35,13 +39,22 @@ const LAST: usize = 1 << 20;
 
 struct Stdin {
     limit: usize,
+    parser: Option<Arc<Parser>>,
     source: Option<File>,
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
+pub(super) fn build(settings: &mut Settings<'_>, parsers: &Parsers) -> Box<dyn Input> {
+    let name = settings.text("parser");
+    let parser = name.as_ref().and_then(|name| parsers.get(name));
+    if let Some(name) = name.filter(|_| parser.is_none()) {
+        let message =
+            format!("parser `{name}` is not registered: name one that a Parsers_File defines");
+        settings.error("parser", message);
+    }
     Box::new(Stdin {
         limit: limit(settings),
+        parser,
         source: None,
     })
 }
@@ -69,10 +82,17 @@ impl Input for Stdin {
     fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             if let Some(source) = self.source {
-                on_own_thread(Reader::new(source, self.limit, context).read_all()).await;
+                on_own_thread(Reader::new(source, self.limit, self.parser, context).read_all())
+                    .await;
             }
         })
     }
+}
+
+/// What is read.
+enum Shape {
+    Json(Values),
+    Lines(Lines, Box<TextRecords>),
 }
 
 /// Reads a source to its end.
@@ -80,19 +100,23 @@ struct Reader {
     source: File,
     context: Context,
     ingest: Ingest,
-    values: Values,
+    shape: Shape,
     limit: usize,
     room: Room,
     not_json: Limiter,
 }
 
 impl Reader {
-    fn new(source: File, limit: usize, context: Context) -> Self {
+    fn new(source: File, limit: usize, parser: Option<Arc<Parser>>, context: Context) -> Self {
+        let shape = match parser {
+            None => Shape::Json(Values::default()),
+            parser => Shape::Lines(Lines::new(limit), Box::new(TextRecords::new("log", parser))),
+        };
         Self {
             source,
             ingest: Ingest::open_source(&context),
             context,
-            values: Values::default(),
+            shape,
             limit,
             room: Room::default(),
             not_json: Limiter::default(),
@@ -161,21 +185,27 @@ impl Reader {
         let mut no_events = 0;
         let session = self.ingest.session();
         session.tag(self.context.tag.as_bytes());
-        let taken =
-            self.values.take(
-                self.room.bytes(),
-                last,
-                self.limit,
-                &mut tally,
-                |value| match event(value) {
+        let bytes = self.room.bytes();
+        let taken = match &mut self.shape {
+            Shape::Json(values) => values.take(bytes, last, self.limit, &mut tally, |value| {
+                match event(value) {
                     Some(event) => session.offer(event),
                     None => no_events += 1,
-                },
-            );
+                }
+            }),
+            Shape::Lines(lines, records) => lines.take(bytes, last, |line| {
+                let (time, record) = records.make(line, &Pairs::default(), EventTime::now());
+                session.offer(Event {
+                    time,
+                    metadata: &[],
+                    record,
+                });
+            }),
+        };
         session.commit().await;
         self.room.taken(taken);
-        if self.room.bytes().is_empty() {
-            self.values.rest();
+        if let (true, Shape::Json(values)) = (self.room.bytes().is_empty(), &mut self.shape) {
+            values.rest();
         }
         tally.not_json += no_events;
         self.report(tally);
@@ -222,7 +252,6 @@ mod tests {
     use crate::config::testing::configured;
     use crate::input::testing::Keeper;
     use std::io::Write;
-    use std::sync::Arc;
     use std::time::Duration;
 
     /// Reads to the end.
@@ -231,6 +260,7 @@ mod tests {
         let requests = Arc::clone(&context.requests);
         let stdin = Box::new(Stdin {
             limit: LIMIT as usize,
+            parser: None,
             source: Some(source),
         });
         stdin.run(context).await;
@@ -299,12 +329,35 @@ noise
         phase.send_replace(Phase::Close);
         let stdin = Box::new(Stdin {
             limit: LIMIT as usize,
+            parser: None,
             source: Some(into_file(reader)),
         });
         tokio::time::timeout(Duration::from_secs(10), stdin.run(context))
             .await
             .unwrap();
         assert_eq!(keeper.take_records(), [b"\x81\xa1a\x01"]);
+    }
+
+    #[tokio::test]
+    async fn with_a_parser_every_line_is_a_record() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"a=1\n\nb=2").unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let keeper = Keeper::default();
+        let (context, _phase) = keeper.context(1 << 20);
+        let parsers = crate::input::text::test_parsers(&[("format", "logfmt")]);
+        let stdin = Box::new(Stdin {
+            limit: LIMIT as usize,
+            parser: parsers.get("p"),
+            source: Some(file),
+        });
+        stdin.run(context).await;
+        let expected = [
+            &b"\x81\xa1a\xa11"[..],
+            b"\x81\xa3log\xa0",
+            b"\x81\xa1b\xa12",
+        ];
+        assert_eq!(keeper.take_records(), expected);
     }
 
     #[test]

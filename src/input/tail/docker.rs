@@ -91,6 +91,15 @@ impl Docker {
         self.pending.as_ref().map(|pending| pending.start)
     }
 
+    /// The bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        let line = self
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.line.len());
+        line + self.texts.capacity()
+    }
+
     /// When its next part is given up.
     pub(super) fn due(&self) -> Option<Instant> {
         self.pending.as_ref().map(|pending| pending.due)

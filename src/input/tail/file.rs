@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::Cursor;
-use super::docker::Docker;
+use super::join::Joiner;
 use super::place::{FileId, Place};
 use super::progress::Progress;
+use crate::budget::{Budget, Charge};
 
 /// What has become of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,9 @@ pub(super) struct Followed {
     /// How far it is settled, where places are kept.
     pub(super) progress: Option<Arc<Progress>>,
     /// Joins lines.
-    pub(super) docker: Option<Docker>,
+    pub(super) joiner: Option<Joiner>,
+    /// What that holds, as a part of the budget.
+    pub(super) charge: Option<Charge>,
     /// A read may find something.
     pub(super) is_ready: bool,
     /// When it was found to have lost its name.
@@ -52,8 +55,15 @@ pub(super) struct Followed {
 impl Followed {
     /// Everything before this place has been stored.
     pub(super) fn stored(&self) -> Place {
-        let joining = self.docker.as_ref().and_then(Docker::start);
+        let joining = self.joiner.as_ref().and_then(Joiner::start);
         joining.unwrap_or_else(|| self.cursor.place())
+    }
+
+    /// Charges what the joiner holds.
+    pub(super) fn charge(&mut self, budget: &Arc<Budget>) {
+        let held = self.joiner.as_ref().map_or(0, Joiner::held);
+        // The new charge comes before the old one goes: in between, nothing held would look like room.
+        self.charge = (held > 0).then(|| budget.charge(held as u64));
     }
 
     /// Whether its place may have to be written down soon.

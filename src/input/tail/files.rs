@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cursor::{Cursor, is_sound, place_at};
-use super::docker::Docker;
 use super::file::{Change, Followed, is_name_of};
+use super::join::Joiner;
 use super::place::{FileId, Place};
 use super::positions::Positions;
 use super::progress::Progress;
@@ -21,8 +21,6 @@ use crate::telemetry::log::Limiter;
 
 /// New files are looked for at most so often, whatever happens in their folders.
 const SCAN_LEAST: Duration = Duration::from_millis(100);
-/// The longest line that is joined of several.
-const JOINED_MAX: usize = 1 << 20;
 
 /// The files.
 pub(super) struct Files {
@@ -292,7 +290,6 @@ impl Files {
             &self.component,
             "inode={inode} following {name} from byte {offset}"
         );
-        let patience = self.options.docker;
         let followed = Followed {
             file,
             id,
@@ -301,7 +298,8 @@ impl Files {
             watch,
             cursor: Cursor::new(place),
             progress,
-            docker: patience.map(|patience| Docker::new(patience, JOINED_MAX)),
+            joiner: self.options.join.as_ref().map(Joiner::new),
+            charge: None,
             is_ready: false,
             rotated: None,
         };

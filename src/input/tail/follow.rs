@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cursor::Fill;
-use super::docker::Docker;
 use super::files::Files;
+use super::join::{Joined, Joiner};
 use super::place::FileId;
 use super::positions::Positions;
 use super::settings::Options;
@@ -63,7 +63,7 @@ impl Follower {
         );
         Self {
             records: Records {
-                texts: TextRecords::new(&options.key),
+                texts: TextRecords::new(&options.key, options.parser.clone()),
                 pairs: Pairs::default(),
             },
             ingest: Ingest::open_source(&context),
@@ -152,7 +152,7 @@ impl Follower {
             if file.is_unsaved() {
                 next = next.min(self.save_due);
             }
-            let joining = file.docker.as_ref().and_then(Docker::due);
+            let joining = file.joiner.as_ref().and_then(Joiner::due);
             next = joining.map_or(next, |due| next.min(due));
         }
         next
@@ -199,25 +199,27 @@ impl Follower {
         let session = self.ingest.session();
         session.tag(&file.tag);
         let (options, records) = (&self.options, &mut self.records);
-        let (path, text, docker) = (&file.path, &self.text, &mut file.docker);
-        let mut offer = |offset: u64, line: &[u8]| {
+        let (path, text, joiner) = (&file.path, &self.text, &mut file.joiner);
+        let mut offer = |offset: u64, joined: Joined<'_>| {
+            let (time, record) = records.make(options, path, offset, joined, time);
             session.offer(Event {
                 time,
                 metadata: &[],
-                record: records.make(options, path, offset, line),
+                record,
             });
         };
         let too_long = file
             .cursor
-            .take(text, options.rules, |at, line| match docker {
-                None => offer(start.offset + at as u64, line),
-                Some(docker) => {
+            .take(text, options.rules, |at, line| match joiner {
+                None => offer(start.offset + at as u64, Joined::Line(line)),
+                Some(joiner) => {
                     let place = || start.after(text.get(..at).unwrap_or_default());
-                    docker.take(line, place, now, &mut |place, line| {
-                        offer(place.offset, line);
+                    joiner.take(line, place, time, now, &mut |place, joined| {
+                        offer(place.offset, joined);
                     });
                 }
             });
+        file.charge(&self.context.budget);
         if let Some(progress) = &file.progress {
             session.receipt(progress.store(file.stored()));
         }
@@ -248,25 +250,28 @@ impl Follower {
     /// Stores lines whose next part has not come by `now`, or all of them.
     async fn flush_joined(&mut self, now: Option<Instant>) {
         for file in self.files.all() {
-            let Some(docker) = &mut file.docker else {
+            let Some(joiner) = &mut file.joiner else {
                 continue;
             };
-            let Some(due) = docker.due() else { continue };
+            let Some(due) = joiner.due() else { continue };
             if now.is_some_and(|now| now < due) {
                 continue;
             }
             let session = self.ingest.session();
             session.tag(&file.tag);
-            let (options, records) = (&self.options, &mut self.records);
-            docker.flush(&mut |place, line| {
+            let (options, records, path) = (&self.options, &mut self.records, &file.path);
+            joiner.flush(now, &mut |place, joined| {
+                let time = EventTime::now();
+                let (time, record) = records.make(options, path, place.offset, joined, time);
                 session.offer(Event {
-                    time: EventTime::now(),
+                    time,
                     metadata: &[],
-                    record: records.make(options, &file.path, place.offset, line),
+                    record,
                 });
             });
+            file.charge(&self.context.budget);
             if let Some(progress) = &file.progress {
-                session.receipt(progress.store(file.cursor.place()));
+                session.receipt(progress.store(file.stored()));
             }
             session.commit().await;
         }
@@ -274,8 +279,15 @@ impl Follower {
 }
 
 impl Records {
-    /// The record of a line that starts at `offset`.
-    fn make(&mut self, options: &Options, path: &Path, offset: u64, line: &[u8]) -> &[u8] {
+    /// The time and the record of what starts at `offset`.
+    fn make(
+        &mut self,
+        options: &Options,
+        path: &Path,
+        offset: u64,
+        joined: Joined<'_>,
+        now: EventTime,
+    ) -> (EventTime, &[u8]) {
         self.pairs.clear();
         if let Some(key) = &options.path_key {
             self.pairs.text(key, path.as_os_str().as_encoded_bytes());
@@ -283,6 +295,10 @@ impl Records {
         if let Some(key) = &options.offset_key {
             self.pairs.unsigned(key, offset);
         }
-        self.texts.make(line, &self.pairs)
+        match joined {
+            Joined::Line(line) => self.texts.make(line, &self.pairs, now),
+            Joined::Text(text, time) => (time, self.texts.plain(text, &self.pairs)),
+            Joined::Record(record, time) => (time, self.texts.beside(record, &self.pairs)),
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! | [`settings`] | the section as meant |
 //! | [`scan`], [`watch`] | which files there are; that they change |
 //! | [`file`], [`cursor`], [`place`] | one file; the lines of it; a place in it that can be told from a look-alike |
-//! | [`docker`], [`tag`] | `Docker_Mode`; the tag of a file |
+//! | [`join`], [`docker`] | lines that belong together; those that Docker cut |
+//! | [`tag`] | the tag of a file |
 //! | [`progress`], [`positions`] | how far a file is settled; the same on disk |
 //! | [`files`], [`follow`] | all files; the loop that reads them |
 //!
@@ -16,6 +17,7 @@
 //! | `Read_from_Head` | off | files that are there at the start are read from their first line, not from their end |
 //! | `Read_Newly_Discovered_Files_from_Head` | on | the same for those that appear later |
 //! | `DB` | | a file for places, so that a restart goes on where it was |
+//! | `Parser` | | makes records of the lines; one that it does not take stays a line |
 //! | `Key`, `Path_Key`, `Offset_Key` | log | keys of the line, the file's name, the line's offset |
 //! | `Tag_Regex` | | its named groups stand in `Tag` as `<name>`, matched on the file's name |
 //! | `Buffer_Max_Size` | 32768 | the longest line; a longer one is skipped |
@@ -29,6 +31,7 @@
 //! | `Ignore_Active_Older_Files` | off | also those being read |
 //! | `Exit_On_Eof` | off | the end of all files is the end of the process |
 //! | `Docker_Mode`, `Docker_Mode_Flush` | off, 4 | join the JSON lines that Docker cut; seconds to wait for the next part |
+//! | `multiline.parser` | | join the lines of a message by these parsers; `Parser` is not used then |
 //!
 //! A `*` in `Tag` stands for the file's name with dots for slashes. A line is taken when its newline has come.
 //!
@@ -42,6 +45,7 @@ mod docker;
 mod file;
 mod files;
 mod follow;
+mod join;
 mod place;
 mod positions;
 mod progress;
@@ -70,9 +74,9 @@ struct Tail {
 }
 
 /// Reads the section.
-pub(super) fn build(settings: &mut Settings<'_>, _: &Parsers) -> Box<dyn Input> {
+pub(super) fn build(settings: &mut Settings<'_>, parsers: &Parsers) -> Box<dyn Input> {
     Box::new(Tail {
-        options: settings::read(settings),
+        options: settings::read(settings, parsers),
         positions: None,
     })
 }

@@ -1,11 +1,15 @@
 //! The section as meant.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cursor::Rules;
+use super::join::Rule;
 use super::scan::Scan;
 use crate::config::Settings;
+use crate::input::text;
+use crate::parser::{Parser, Parsers};
 use crate::regex::Regex;
 
 /// What a reference to another release calls the longest line.
@@ -56,12 +60,14 @@ pub(super) struct Options {
     pub(super) db: Option<PathBuf>,
     /// Names parts of a tag.
     pub(super) tag_regex: Option<Regex>,
-    /// Joins the lines of Docker, which wait so long for each other.
-    pub(super) docker: Option<Duration>,
+    /// Which lines belong together.
+    pub(super) join: Option<Rule>,
+    /// Makes records of lines.
+    pub(super) parser: Option<Arc<Parser>>,
 }
 
 /// Reads the section.
-pub(super) fn read(settings: &mut Settings<'_>) -> Options {
+pub(super) fn read(settings: &mut Settings<'_>, parsers: &Parsers) -> Options {
     settings.accept(&[
         "buffer_chunk_size",
         "static_batch_size",
@@ -93,7 +99,8 @@ pub(super) fn read(settings: &mut Settings<'_>) -> Options {
         exit_on_eof: settings.flag("exit_on_eof", false),
         db: settings.text("db").map(PathBuf::from),
         tag_regex: tag_regex(settings),
-        docker: docker(settings),
+        join: join(settings, parsers),
+        parser: text::parser(settings, "parser", parsers),
     }
 }
 
@@ -157,12 +164,29 @@ fn tag_regex(settings: &mut Settings<'_>) -> Option<Regex> {
     }
 }
 
-fn docker(settings: &mut Settings<'_>) -> Option<Duration> {
-    let seconds = settings
-        .integer("docker_mode_flush")
-        .unwrap_or(DOCKER_FLUSH);
-    let patience = Duration::from_secs(seconds.clamp(1, 3600).unsigned_abs());
-    settings.flag("docker_mode", false).then_some(patience)
+fn join(settings: &mut Settings<'_>, parsers: &Parsers) -> Option<Rule> {
+    let seconds = settings.integer("docker_mode_flush");
+    let seconds = seconds.unwrap_or(DOCKER_FLUSH).clamp(1, 3600);
+    let docker = settings.flag("docker_mode", false);
+    let mut definitions = Vec::new();
+    for name in settings.list("multiline.parser") {
+        match parsers.multiline(&name) {
+            Some(definition) => definitions.push(definition),
+            None => settings.error(
+                "multiline.parser",
+                format!("there is no multiline parser `{name}`"),
+            ),
+        }
+    }
+    match (docker, definitions.is_empty()) {
+        (true, false) => {
+            settings.error("docker_mode", "cannot stand beside `multiline.parser`");
+            None
+        }
+        (true, true) => Some(Rule::Docker(Duration::from_secs(seconds.unsigned_abs()))),
+        (false, true) => None,
+        (false, false) => Some(Rule::multiline(definitions, parsers)),
+    }
 }
 
 /// What would change records in silence if it were overlooked.
@@ -172,13 +196,16 @@ fn refuse_unsupported(settings: &mut Settings<'_>) {
             settings.error(key, "not supported; let the application write UTF-8");
         }
     }
-    for key in ["parser", "multiline.parser", "docker_mode_parser"] {
+    for key in ["docker_mode_parser"] {
         if settings.text(key).is_some() {
-            settings.error(key, "not supported yet");
+            settings.error(key, "not supported; write `multiline.parser`");
         }
     }
     if settings.flag("multiline", false) {
-        settings.error("multiline", "not supported yet");
+        settings.error(
+            "multiline",
+            "the old form is not supported; write `multiline.parser` and a [MULTILINE_PARSER]",
+        );
     }
     settings.accept(&["multiline_flush", "parser_firstline"]);
 }
@@ -189,7 +216,9 @@ mod tests {
     use crate::config::testing::configured;
 
     fn options(properties: &[(&str, &str)]) -> (Options, Vec<String>) {
-        configured(&[&[("path", "x")], properties].concat(), read)
+        configured(&[&[("path", "x")], properties].concat(), |settings| {
+            read(settings, &Parsers::default())
+        })
     }
 
     #[test]
@@ -203,14 +232,14 @@ mod tests {
             (REFRESH, ROTATE_WAIT)
         );
         assert_eq!(
-            (options.ignore_older, options.db, options.docker),
-            (None, None, None)
+            (options.ignore_older, options.db, options.join.is_some()),
+            (None, None, false)
         );
     }
 
     #[test]
     fn a_path_is_needed_and_a_wrong_rotate_wait_refused() {
-        let (_, problems) = configured(&[], read);
+        let (_, problems) = configured(&[], |settings| read(settings, &Parsers::default()));
         assert!(problems.concat().contains("path"), "{problems:?}");
         for wrong in ["0", "soon", "-1"] {
             let (_, problems) = options(&[("rotate_wait", wrong)]);
@@ -227,9 +256,23 @@ mod tests {
             ("docker_mode_flush", "0"),
         ]);
         assert_eq!(options.ignore_older, Some(Duration::from_hours(2)));
-        assert_eq!(
-            (options.refresh, options.docker),
-            (Duration::from_mins(1), Some(Duration::from_secs(1)))
-        );
+        assert_eq!(options.refresh, Duration::from_mins(1));
+        let patience = Duration::from_secs(1);
+        assert!(matches!(options.join, Some(Rule::Docker(wait)) if wait == patience));
+    }
+
+    #[test]
+    fn lines_are_joined_in_one_way_by_parsers_that_there_are() {
+        let (options_, problems) = options(&[("multiline.parser", "docker, cri")]);
+        assert_eq!(problems, [""; 0]);
+        assert!(matches!(options_.join, Some(Rule::Multiline(parsers, _)) if parsers.len() == 2));
+        for wrong in [
+            &[("multiline.parser", "nope")][..],
+            &[("multiline.parser", "java"), ("docker_mode", "on")],
+            &[("multiline", "on")],
+        ] {
+            let (_, problems) = options(wrong);
+            assert!(problems.concat().starts_with("error"), "{problems:?}");
+        }
     }
 }

@@ -48,7 +48,9 @@ impl Rig {
     fn start(&self, properties: &[(&str, &str)]) -> Running {
         let path = self.path("*.log").display().to_string();
         let own = [("path", path.as_str())];
-        let (options, problems) = configured(&[&own, properties].concat(), settings::read);
+        let (options, problems) = configured(&[&own, properties].concat(), |settings| {
+            settings::read(settings, &Parsers::default())
+        });
         assert_eq!(problems, [""; 0]);
         let mut tail = Box::new(Tail {
             options,

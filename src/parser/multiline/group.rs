@@ -103,6 +103,11 @@ impl<M: Copy> Group<M> {
         self.first.is_some()
     }
 
+    /// The mark of the open message.
+    pub(super) fn mark(&self) -> Option<M> {
+        self.first.as_ref().map(|first| first.mark)
+    }
+
     /// The length of the open message's text.
     pub(super) fn length(&self) -> usize {
         self.text.len()

@@ -178,6 +178,11 @@ impl<M: Copy> Machine<M> {
         open.map(|group| group.touched + patience).min()
     }
 
+    /// What the owner noted with the first line of each open message.
+    pub fn marks(&self) -> impl Iterator<Item = M> {
+        self.groups().filter_map(Group::mark)
+    }
+
     /// The bytes that open messages take.
     pub fn held(&self) -> usize {
         let open = self.groups().filter(|group| group.is_open());
