@@ -36,6 +36,8 @@ impl Session for Nobody {
     fn open_frame(&mut self) {}
     fn refuse_frame(&mut self) {}
 
+    fn receipt(&mut self, _: sluice::event::Receipt) {}
+
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -55,6 +55,8 @@ impl Session for Checked {
         (self.count, self.digest) = self.frame;
     }
 
+    fn receipt(&mut self, _: sluice::event::Receipt) {}
+
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -152,6 +152,7 @@ pub(super) fn test_parsers(properties: &[(&str, &str)]) -> Parsers {
             .map(property)
             .collect(),
         place: place.clone(),
+        nested: Vec::new(),
     };
     let mut problems = Problems::default();
     let parsers = Parsers::read([&section], &Variables::default(), &mut problems);

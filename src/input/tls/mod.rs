@@ -179,7 +179,9 @@ mod tests {
         let accepted = accept(tls.as_deref(), Socket::unix(socket, None), &context).await;
         assert!(accepted.is_none());
         assert_eq!(begun.elapsed().as_secs(), 10);
-        assert_eq!(peer.read(&mut [0; 16]).await.unwrap(), 0);
+        let mut farewell = Vec::new();
+        peer.read_to_end(&mut farewell).await.unwrap();
+        assert_eq!(farewell.first(), Some(&21), "an alert and nothing else");
         assert_eq!(context.budget.used(), 0);
     }
 }
