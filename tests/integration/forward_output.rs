@@ -1,9 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use rustix::process::Signal;
-
-use super::support::{Client, Frame, Reaction, Receiver, Router, Running, ack, eventually};
+use super::support::{Client, Frame, Reaction, Receiver, Router, ack, eventually};
 
 /// A router with an output to this receiver.
 fn router(receiver: &Receiver, settings: &[(&str, &str)]) -> Router {
@@ -184,72 +182,4 @@ fn nodes_share_the_frames_and_one_that_is_away_costs_nothing() {
     let [one, other] = stored();
     assert!(one.abs_diff(other) <= 2, "{one} {other}");
     assert!(!router.process.text().contains("failed to flush"));
-}
-
-/// An aggregator that listens on this socket file and writes to the file `out`.
-fn aggregator(socket: &str) -> Running {
-    let unix = [("Unix_Path", socket)];
-    let running = Router::new()
-        .section("INPUT", "forward", &unix)
-        .file("out", &[("Match", "*"), ("Format", "plain")])
-        .launch();
-    running.process.says("listening on unix:");
-    running
-}
-
-/// The lines an aggregator has written.
-fn written(aggregator: &Running) -> Vec<String> {
-    let text = std::fs::read_to_string(aggregator.path("out")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
-#[test]
-fn nothing_that_was_not_acknowledged_is_lost_when_either_router_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("socket").display().to_string();
-    let output = [
-        ("Match", "*"),
-        ("unix_path", &*socket),
-        ("require_ack_response", "on"),
-    ];
-    let sender = || {
-        Router::new()
-            .forward(&[])
-            .section("OUTPUT", "forward", &output)
-            .start()
-    };
-    let first = aggregator(&socket);
-    let router = sender();
-    send(&mut router.connect(), ["before".to_owned()]);
-    let has = |aggregator: &Running, count| {
-        eventually(
-            "the lines are written",
-            || format!("{:?}", written(aggregator)),
-            || (written(aggregator).len() >= count).then_some(()),
-        );
-    };
-    has(&first, 1);
-    // The receiver stands still with the frames in its socket, and dies.
-    first.process.freeze();
-    send(&mut router.connect(), texts(50));
-    first.process.signal(Signal::KILL);
-    let second = aggregator(&socket);
-    has(&second, 50);
-    router.settles();
-    let expected: Vec<_> = texts(50)
-        .map(|text| format!("{{\"log\":\"{text}\"}}"))
-        .collect();
-    assert_eq!(written(&second), expected);
-    // The sender dies with a frame that it has not acknowledged; whoever sent it sends it again.
-    router.process.freeze();
-    let frame = Frame::new("app").log("after").chunk("x");
-    let mut client = router.connect();
-    client.send(&frame);
-    router.process.signal(Signal::KILL);
-    assert_eq!(client.read(1), b"");
-    let router = sender();
-    let mut client = router.connect();
-    client.send(&frame);
-    assert_eq!(client.read(ack("x").len()), ack("x"));
-    has(&second, 51);
 }

@@ -48,6 +48,8 @@ mod s3;
 mod shutdown;
 // Inputs that speak TLS.
 mod tls;
+// A router that sends to another.
+mod two_routers;
 // Every recorded frame, good and bad, against one running process.
 mod vectors;
 // What a user with a wrong file reads, word for word.
