@@ -1,5 +1,6 @@
 //! Inputs: the trait, the registry, and the handle ([`Ingest`]) through which they hand over what they read.
 
+mod datagram;
 mod dummy;
 mod exec;
 mod forward;
@@ -13,6 +14,7 @@ mod room;
 mod slots;
 mod stdin;
 mod stream;
+mod syslog;
 mod tail;
 mod tcp;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod testing;
 mod text;
 mod thread;
 mod tls;
+mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,8 +127,10 @@ const INPUTS: &[(&str, Build)] = &[
     ("forward", forward::build),
     ("random", random::build),
     ("stdin", stdin::build),
+    ("syslog", syslog::build),
     ("tail", tail::build),
     ("tcp", tcp::build),
+    ("udp", udp::build),
 ];
 
 /// The inputs that can speak TLS.

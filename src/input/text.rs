@@ -107,6 +107,20 @@ impl TextRecords {
         (time, &self.record)
     }
 
+    /// As [`TextRecords::make`], but nothing for a line that the parser does not take.
+    pub(super) fn make_parsed(
+        &mut self,
+        line: &[u8],
+        pairs: &Pairs,
+        now: EventTime,
+    ) -> Option<(EventTime, &[u8])> {
+        self.parsed.clear();
+        let parser = self.parser.as_ref()?;
+        let parsed = parser.parse(line, &mut self.room, &mut self.parsed)?;
+        extend(&mut self.record, &self.parsed, pairs);
+        Some((parsed.time.unwrap_or(now), &self.record))
+    }
+
     /// The record of a text, which no parser looks at.
     pub(super) fn plain(&mut self, text: &[u8], pairs: &Pairs) -> &[u8] {
         self.record.clear();

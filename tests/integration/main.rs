@@ -46,6 +46,8 @@ mod routing;
 mod s3;
 // The end of the process.
 mod shutdown;
+// Files that are read while they are written.
+mod tail;
 // Inputs that speak TLS.
 mod tls;
 // A router that sends to another.

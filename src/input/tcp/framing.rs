@@ -9,7 +9,7 @@ use crate::parser::json::Transcoder;
 
 /// What peers send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::input) enum Format {
     /// JSON objects and arrays.
     Json,
     /// Texts with something behind each.
@@ -34,7 +34,7 @@ pub(in crate::input) struct Tally {
 
 /// Finds the records in what one peer sends.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(in crate::input) struct Framing {
     frames: Frames,
     limit: usize,
     builder: Builder,
@@ -48,7 +48,11 @@ enum Frames {
 
 impl Framing {
     /// Records of at most `limit` bytes of text; each gets `source`, a key and a text.
-    pub(super) fn new(format: &Format, limit: usize, source: Option<(&str, String)>) -> Self {
+    pub(in crate::input) fn new(
+        format: &Format,
+        limit: usize,
+        source: Option<(&str, String)>,
+    ) -> Self {
         let frames = match format {
             Format::Json => Frames::Json(Values::default()),
             Format::Lines { separator } => Frames::Lines(Box::new(Lines {
@@ -65,7 +69,7 @@ impl Framing {
 
     /// Hands the records in `text` to `sink` and gives the length of what is done with; the rest has to come again, with
     /// more behind it. After the `last` text nothing comes.
-    pub(super) fn take(
+    pub(in crate::input) fn take(
         &mut self,
         text: &[u8],
         last: bool,

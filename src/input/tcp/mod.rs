@@ -62,14 +62,7 @@ fn read(settings: &mut Settings<'_>) -> Tcp {
         .or_else(|| settings.text("host"))
         .unwrap_or_else(|| "0.0.0.0".to_owned());
     let address = Address::Tcp(host, settings.port("port").unwrap_or(PORT));
-    let (buffer, chunk) = (
-        kilobytes(settings, "buffer_size"),
-        kilobytes(settings, "chunk_size"),
-    );
-    let limit = buffer
-        .or(chunk)
-        .unwrap_or(CHUNK_SIZE)
-        .clamp(KILOBYTE, 1 << 30) as usize;
+    let limit = limit(settings);
     if settings.text("parser").is_some() {
         settings.error(
             "parser",
@@ -88,6 +81,16 @@ fn read(settings: &mut Settings<'_>) -> Tcp {
     }
 }
 
+/// The longest record, in bytes of text.
+pub(super) fn limit(settings: &mut Settings<'_>) -> usize {
+    let (buffer, chunk) = (
+        kilobytes(settings, "buffer_size"),
+        kilobytes(settings, "chunk_size"),
+    );
+    let limit = buffer.or(chunk).unwrap_or(CHUNK_SIZE);
+    limit.clamp(KILOBYTE, 1 << 30) as usize
+}
+
 /// A bare number counts kilobytes, one with a unit says so itself.
 fn kilobytes(settings: &mut Settings<'_>, key: &'static str) -> Option<u64> {
     let bare = settings
@@ -99,7 +102,8 @@ fn kilobytes(settings: &mut Settings<'_>, key: &'static str) -> Option<u64> {
     }
 }
 
-fn format(settings: &mut Settings<'_>) -> Format {
+/// What peers send.
+pub(super) fn format(settings: &mut Settings<'_>) -> Format {
     let separator = settings
         .text("separator")
         .map_or_else(|| b"\n".to_vec(), |text| unescape(&text));
