@@ -4,6 +4,7 @@ mod datagram;
 mod dummy;
 mod exec;
 mod forward;
+mod http;
 mod ingest;
 mod lines;
 mod listen;
@@ -125,6 +126,7 @@ const INPUTS: &[(&str, Build)] = &[
     ("dummy", dummy::build),
     ("exec", exec::build),
     ("forward", forward::build),
+    ("http", http::build),
     ("random", random::build),
     ("stdin", stdin::build),
     ("syslog", syslog::build),

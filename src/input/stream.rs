@@ -14,7 +14,7 @@ use super::tls::Session;
 pub(super) struct Socket {
     kind: Kind,
     /// Its place among the connections that there may be.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Socket {
     pub(super) fn tcp(stream: TcpStream, slot: Option<Slot>) -> Self {
         Self {
             kind: Kind::Tcp(stream),
-            _slot: slot,
+            slot,
         }
     }
 
@@ -36,7 +36,15 @@ impl Socket {
     pub(super) fn unix(stream: UnixStream, slot: Option<Slot>) -> Self {
         Self {
             kind: Kind::Unix(stream),
-            _slot: slot,
+            slot,
+        }
+    }
+
+    /// The stream of a peer that came over TCP, and its place.
+    pub(super) fn into_tcp(self) -> Option<(TcpStream, Option<Slot>)> {
+        match self.kind {
+            Kind::Tcp(stream) => Some((stream, self.slot)),
+            Kind::Unix(_) => None,
         }
     }
 

@@ -325,7 +325,7 @@ impl Connection {
         let limit = messages.rules.limit;
         let taken = if messages.rules.counts_octets {
             counted(bytes, limit, |message| {
-                messages.take(session, message, peer)
+                messages.take(session, message, peer);
             })
         } else {
             Some(lines.take(bytes, last, |line| messages.take(session, line, peer)))

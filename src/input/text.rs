@@ -139,7 +139,7 @@ impl TextRecords {
 }
 
 /// Writes a map with more pairs.
-fn extend(out: &mut Vec<u8>, map: &[u8], pairs: &Pairs) {
+pub(super) fn extend(out: &mut Vec<u8>, map: &[u8], pairs: &Pairs) {
     out.clear();
     if let Ok((rest, Value::Map(count))) = read::value(map) {
         write::map_header(out, count.saturating_add(pairs.count));
