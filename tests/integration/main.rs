@@ -54,5 +54,7 @@ mod tls;
 mod two_routers;
 // Every recorded frame, good and bad, against one running process.
 mod vectors;
+// `sluice explain`, `check` and `convert`.
+mod verbs;
 // What a user with a wrong file reads, word for word.
 mod wrong_files;
