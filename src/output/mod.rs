@@ -16,6 +16,7 @@ mod kinesis_firehose;
 mod kinesis_streams;
 mod net;
 mod null;
+mod opensearch;
 mod oversized;
 mod records;
 mod s3;
@@ -254,6 +255,7 @@ type Build = fn(&mut Settings<'_>, Options) -> Arc<dyn Output>;
 const OUTPUTS: &[(&str, Build)] = &[
     ("cloudwatch", cloudwatch_logs::build_go),
     ("cloudwatch_logs", cloudwatch_logs::build),
+    ("es", opensearch::build_es),
     ("file", file::build),
     ("firehose", kinesis_firehose::build_go),
     ("forward", forward::build),
@@ -262,6 +264,7 @@ const OUTPUTS: &[(&str, Build)] = &[
     ("kinesis_firehose", kinesis_firehose::build),
     ("kinesis_streams", kinesis_streams::build),
     ("null", null::build),
+    ("opensearch", opensearch::build),
     ("s3", s3::build),
     ("stdout", stdout::build),
 ];

@@ -48,6 +48,8 @@ pub(in crate::output) struct Signed {
     service: &'static str,
     /// What the environment says instead of a host in the region.
     endpoint: Option<String>,
+    /// Requests carry a signature.
+    signs: bool,
     /// Seconds by which the service's clock is ahead of ours.
     skew: AtomicI64,
 }
@@ -173,11 +175,20 @@ impl Signed {
             session: Lazy::new(aws, Session::clone),
             service,
             endpoint: url.map(|url| url.trim_end_matches('/').to_owned()),
+            signs: true,
             skew: AtomicI64::new(0),
         }
     }
 
-    /// Asks, signed; `read` tells failures from what was asked for. Asked once more where the credentials or the clock were the
+    /// A service that is asked without a signature.
+    pub(in crate::output) fn unsigned(aws: Aws, service: &'static str) -> Self {
+        Self {
+            signs: false,
+            ..Self::new(aws, service, "")
+        }
+    }
+
+    /// Asks; `read` tells failures from what was asked for. Asked once more where the credentials or the clock were the
     /// fault and are better now.
     ///
     /// # Errors
@@ -218,8 +229,12 @@ impl Signed {
             renew: false,
             code: String::new(),
         };
-        let credentials = session.vault.get().await;
-        let credentials = credentials.map_err(|error| again(with_causes(&error)))?;
+        let credentials = if self.signs {
+            let credentials = session.vault.get().await;
+            Some(credentials.map_err(|error| again(with_causes(&error)))?)
+        } else {
+            None
+        };
         let request = self.request(session, call, credentials).map_err(again)?;
         let patience = ATTEMPT_TIMEOUT + Duration::from_secs(call.body.length() / SLOWEST);
         tokio::time::timeout(patience, receive(session, request))
@@ -233,7 +248,7 @@ impl Signed {
         &self,
         session: &Session,
         call: &Call,
-        credentials: Credentials,
+        credentials: Option<Credentials>,
     ) -> Result<HttpRequest, String> {
         let wrong = |error: &dyn std::error::Error| format!("cannot make a request: {error}");
         let url = format!("{}{}", self.url(session), call.path);
@@ -245,7 +260,10 @@ impl Signed {
             builder = builder.header(*name, value);
         }
         let request = builder.body(()).map_err(|error| wrong(&error))?;
-        let signed = self.sign(session, &url, &request, call, credentials)?;
+        let signed = match credentials {
+            Some(credentials) => self.sign(session, &url, &request, call, credentials)?,
+            None => Vec::new(),
+        };
         let mut request = request.map(|()| call.body.to_send());
         for (name, value) in signed {
             let value = http::HeaderValue::from_str(&value).map_err(|error| wrong(&error))?;
