@@ -1,4 +1,4 @@
-//! `opensearch` and `es`: documents by the bulk API of OpenSearch and Elasticsearch.
+//! `opensearch` and `es`: documents by the bulk API of `OpenSearch` and Elasticsearch.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -181,13 +181,13 @@ impl OpenSearch {
             headers,
             body: Payload::Bytes(body),
         };
-        let read = |reply: &Reply| match reply.status {
-            200..300 => Ok(bulk::answer(&reply.body)),
-            _ => {
-                let excerpt = String::from_utf8_lossy(&reply.body);
-                let excerpt: String = excerpt.chars().take(200).collect();
-                Err(reply.failure("", &excerpt, false))
+        let read = |reply: &Reply| {
+            if (200..300).contains(&reply.status) {
+                return Ok(bulk::answer(&reply.body));
             }
+            let excerpt = String::from_utf8_lossy(&reply.body);
+            let excerpt: String = excerpt.chars().take(200).collect();
+            Err(reply.failure("", &excerpt, false))
         };
         let answer = self.service.ask(&call, read).await;
         answer.unwrap_or_else(|answer| answer)
