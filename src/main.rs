@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use sluice::cli::{self, Command, Invocation, Topic};
 use sluice::config::{self, Config, Problems, Variables};
@@ -14,7 +15,7 @@ const EXIT_SETUP: u8 = 255;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Run(invocation)) => run(&invocation),
+        Ok(Command::Run(invocation)) => run(invocation),
         Ok(Command::DryRun(invocation)) => dry_run(&invocation),
         Ok(Command::Explain(invocation)) => explain(&invocation),
         Ok(Command::Check(invocation)) => check(&invocation),
@@ -65,14 +66,8 @@ fn list<'n>(title: &str, names: impl Iterator<Item = &'n str>) -> String {
     names.fold(title.to_owned(), |text, name| text + "  " + name + "\n")
 }
 
-/// Reads everything there is to read; `Err` is the exit code after the report.
-fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<(Config, Plan), ExitCode> {
-    if let Some(folder) = &invocation.workdir
-        && let Err(error) = std::env::set_current_dir(folder)
-    {
-        eprintln!("sluice: cannot change to {}: {error}", folder.display());
-        return Err(ExitCode::from(EXIT_SETUP));
-    }
+/// Reads everything there is to read. Only without errors among the problems the plan is worth running.
+fn read(invocation: &Invocation, problems: &mut Problems) -> (Config, Plan) {
     let variables = Variables::from_process();
     let config = match &invocation.config {
         Some(path) => config::load(path, variables, problems),
@@ -84,12 +79,48 @@ fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<(Config, 
     };
     let service = Service::read(&config, &invocation.service, invocation.verbose, problems);
     let plan = pipeline::plan(&config, &invocation.sections, service, problems);
+    (config, plan)
+}
+
+/// Reads everything once more, for a reload. What is wrong goes to the log.
+fn reread(invocation: &Invocation) -> Result<Plan, String> {
+    let mut problems = Problems::default();
+    let (_, plan) = read(invocation, &mut problems);
+    for problem in problems.errors() {
+        sluice::error!("config", "{problem}");
+    }
+    for problem in problems.warnings() {
+        sluice::warning!("config", "{problem}");
+    }
+    if problems.has_errors() {
+        let count = problems.errors().count() + problems.omitted();
+        let first = problems.errors().next().map(ToString::to_string);
+        return Err(format!(
+            "the configuration contains {count} errors, the first is: {}",
+            first.unwrap_or_default()
+        ));
+    }
+    if !invocation.quiet {
+        log::admit(plan.service.log_level);
+    }
+    Ok(plan)
+}
+
+/// Reads everything there is to read; `Err` is the exit code after the report.
+fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<(Config, Plan), ExitCode> {
+    if let Some(folder) = &invocation.workdir
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        eprintln!("sluice: cannot change to {}: {error}", folder.display());
+        return Err(ExitCode::from(EXIT_SETUP));
+    }
+    let read = read(invocation, problems);
     if problems.has_errors() {
         eprint!("{}", problems.report());
         eprintln!("[error] configuration file contains errors, aborting.");
         return Err(ExitCode::FAILURE);
     }
-    Ok((config, plan))
+    Ok(read)
 }
 
 fn explain(invocation: &Invocation) -> ExitCode {
@@ -176,9 +207,9 @@ fn dry_run(invocation: &Invocation) -> ExitCode {
     }
 }
 
-fn run(invocation: &Invocation) -> ExitCode {
+fn run(invocation: Invocation) -> ExitCode {
     let mut problems = Problems::default();
-    let plan = match prepare(invocation, &mut problems) {
+    let plan = match prepare(&invocation, &mut problems) {
         Ok((_, plan)) => plan,
         Err(code) => return code,
     };
@@ -188,7 +219,7 @@ fn run(invocation: &Invocation) -> ExitCode {
     } else if invocation.daemon || plan.service.daemon {
         return leave();
     }
-    if let Err(error) = open_log(invocation, &plan.service) {
+    if let Err(error) = open_log(&invocation, &plan.service) {
         return fail(&error);
     }
     let cpus = budget::cpus();
@@ -217,7 +248,8 @@ fn run(invocation: &Invocation) -> ExitCode {
         // The texts of the files have served their purpose.
         drop(problems);
         // In a task of its own, so that it runs on the workers like everything else.
-        tokio::spawn(pipeline::run(plan, signals))
+        let again: pipeline::Reread = Arc::new(move || reread(&invocation));
+        tokio::spawn(pipeline::run(plan, signals, again))
             .await
             .map_err(|error| error.to_string())?
     });

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Batch, Inbox, Message, Pool};
+use super::{Batch, Inbox, Message, Pool, Source};
 use crate::budget::{Budget, Charge};
 use crate::event::{Block, Receipt, Tag};
 
@@ -17,6 +17,7 @@ const BATCH_MIN: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Stream {
     tag: Tag,
+    source: Arc<Source>,
     routes: Vec<Arc<Inbox>>,
     budget: Arc<Budget>,
     pool: Arc<Pool>,
@@ -35,6 +36,7 @@ struct Open {
     /// Of those whose events lie here.
     receipts: Vec<Receipt>,
     due: Option<Instant>,
+    begun: Option<Instant>,
     /// When the batch before this one was due.
     last_due: Option<Instant>,
     /// How long the batch before this one was: this one will be about as long.
@@ -45,6 +47,7 @@ impl Stream {
     /// A stream for these routes.
     pub fn new(
         tag: Tag,
+        source: Arc<Source>,
         routes: Vec<Arc<Inbox>>,
         budget: Arc<Budget>,
         pool: Arc<Pool>,
@@ -52,6 +55,7 @@ impl Stream {
     ) -> Arc<Self> {
         Arc::new(Self {
             tag,
+            source,
             routes,
             budget,
             pool,
@@ -84,6 +88,11 @@ impl Stream {
         }
     }
 
+    /// Since when the open batch is filled, if there is one.
+    pub fn begun(&self) -> Option<Instant> {
+        self.lock().begun
+    }
+
     /// Whether nothing waits here and nobody else refers to the stream.
     pub fn is_idle(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1 && self.lock().block.is_empty()
@@ -96,6 +105,8 @@ impl Stream {
             .last_due
             .map_or(now, |last| now.max(last + self.linger));
         open.due = Some(due);
+        open.begun = Some(now);
+        self.source.begin();
         open.pooled = open.last_length >= BATCH_MAX / 2 && first <= self.pool.size();
         if open.pooled {
             open.block = self.pool.take();
@@ -131,10 +142,13 @@ impl Stream {
         };
         let block = std::mem::take(&mut open.block);
         let pool = open.pooled.then(|| Arc::clone(&self.pool));
+        self.source.seal(block.len());
         let batch = Arc::new(Batch {
             tag: self.tag.clone(),
             block,
             due,
+            begun: open.begun.take().unwrap_or(due),
+            source: Arc::clone(&self.source),
             _charge: charge,
             _receipts: std::mem::take(&mut open.receipts),
             pool,
@@ -152,6 +166,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::Held;
     use crate::event::{Event, EventTime};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -172,6 +187,7 @@ mod tests {
         (
             Stream::new(
                 Tag::new(b"t"),
+                Source::new("in.0".into()),
                 routes.to_vec(),
                 Arc::clone(&budget),
                 Arc::new(Pool::new(BATCH_MAX)),
@@ -204,12 +220,15 @@ mod tests {
         stream.seal();
         let first = sealed(&routes[0]);
         let second = sealed(&routes[1]);
+        let source = Arc::clone(&first[0].source);
         assert_eq!(first[0].block.count(), 3);
         assert!(Arc::ptr_eq(&first[0], &second[0]));
         drop(first);
         assert!(budget.used() > 0);
+        assert_eq!((source.held().batches, source.held().sealed), (1, 1));
         drop(second);
         assert_eq!(budget.used(), 0);
+        assert_eq!(source.held(), Held::default());
     }
 
     #[test]

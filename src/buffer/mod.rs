@@ -13,6 +13,7 @@
 
 mod memory;
 mod pool;
+mod source;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 
 pub use memory::{BATCH_MAX, Stream};
 pub use pool::Pool;
+pub use source::{Held, Source};
 
 use crate::budget::Charge;
 use crate::event::{Block, Receipt, Tag};
@@ -34,6 +36,10 @@ pub struct Batch {
     pub block: Block,
     /// When they are due at the latest.
     pub due: Instant,
+    /// When the first of them was stored.
+    pub begun: Instant,
+    /// The input they came from.
+    pub source: Arc<Source>,
     /// Their part of the budget, given back when the last route drops the batch.
     _charge: Charge,
     /// Let go of with the batch: its events are settled then.
@@ -44,6 +50,7 @@ pub struct Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
+        self.source.settle(self.block.len());
         if let Some(pool) = &self.pool {
             pool.give(std::mem::take(&mut self.block));
         }

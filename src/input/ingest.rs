@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 
 use crate::budget::{Budget, Permit, Reader};
 use crate::event::{Event, Receipt};
@@ -19,6 +20,11 @@ pub trait Dispatch: Send + Sync {
 
     /// Says that readers wait for memory: what is held should be delivered before it is due.
     fn hurry(&self);
+
+    /// Changes when the stages behind are replaced: sessions from before still work, and should be given up for new ones.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 /// Takes the events of one connection, in order.
@@ -43,6 +49,14 @@ pub trait Session: Send + Sync {
     /// # Cancel safety
     /// Not cancel safe: events may be stored or forgotten.
     fn commit(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Whether nothing would be lost with it: no tag was given since the last commit. One that does not know is kept.
+    fn is_clean(&self) -> bool {
+        false
+    }
+
+    /// Called before it is given up for another: what it has stored has to go ahead of what the other will store.
+    fn leave(&mut self) {}
 }
 
 /// What the inputs have done, for the decision when a shutdown may end.
@@ -50,6 +64,8 @@ pub trait Session: Send + Sync {
 pub struct Activity {
     bytes: AtomicU64,
     connections: AtomicUsize,
+    /// The last connection has ended.
+    idle: Notify,
 }
 
 impl Activity {
@@ -60,7 +76,21 @@ impl Activity {
 
     /// Connections open now.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Waits until no connection is open.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.connections() == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 }
 
@@ -82,6 +112,11 @@ impl Pause {
             limiter: Limiter::default(),
             said: AtomicBool::new(false),
         }
+    }
+
+    /// Whether readers wait now.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
     }
 
     fn enter(self: &Arc<Self>, budget: &Budget, dispatch: &dyn Dispatch) -> Waiting {
@@ -119,6 +154,7 @@ impl Drop for Waiting {
 pub struct Ingest {
     session: Box<dyn Session>,
     dispatch: Arc<dyn Dispatch>,
+    generation: u64,
     reader: Reader,
     activity: Arc<Activity>,
     pause: Arc<Pause>,
@@ -139,6 +175,8 @@ impl Ingest {
 
     fn new(context: &super::Context, is_connection: bool) -> Self {
         Self {
+            // Before the session, which must not be older than this says.
+            generation: context.dispatch.generation(),
             session: context.dispatch.session(),
             dispatch: Arc::clone(&context.dispatch),
             reader: context.budget.reader(),
@@ -175,8 +213,14 @@ impl Ingest {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Where decoded events go.
+    /// Where decoded events go. Between two commits it stays the same, after one it may lead to a new configuration's stages.
     pub fn session(&mut self) -> &mut dyn Session {
+        let generation = self.dispatch.generation();
+        if generation != self.generation && self.session.is_clean() {
+            self.generation = generation;
+            self.session.leave();
+            self.session = self.dispatch.session();
+        }
         self.session.as_mut()
     }
 }
@@ -184,7 +228,10 @@ impl Ingest {
 impl Drop for Ingest {
     fn drop(&mut self) {
         if self.is_connection {
-            self.activity.connections.fetch_sub(1, Ordering::Relaxed);
+            let before = self.activity.connections.fetch_sub(1, Ordering::AcqRel);
+            if before == 1 {
+                self.activity.idle.notify_waiters();
+            }
         }
     }
 }

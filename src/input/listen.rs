@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 
+use super::handover;
 use super::net::Net;
 use super::slots::Slots;
 
@@ -39,11 +43,11 @@ impl std::fmt::Display for Address {
 /// A bound socket.
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: Bound,
+    /// `None` once it was given up.
+    socket: Option<Arc<Shared>>,
+    given_up: watch::Receiver<bool>,
     /// Where it listens; port 0 has become the one the system chose.
     address: Address,
-    /// Removed when the listener goes.
-    _file: Option<SocketFile>,
     /// What keeps peers waiting, once it has been said.
     trouble: Option<Trouble>,
 }
@@ -57,6 +61,45 @@ enum Trouble {
     Exhausted,
 }
 
+/// A socket that another listener may take over.
+#[derive(Debug)]
+pub(super) struct Shared {
+    socket: Bound,
+    /// Removed when the last listener goes.
+    file: Option<Arc<SocketFile>>,
+    given_up: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn new(socket: Bound, file: Option<Arc<SocketFile>>) -> Self {
+        Self {
+            socket,
+            file,
+            given_up: watch::Sender::new(false),
+        }
+    }
+
+    /// Has the listener accept nobody more.
+    pub(super) fn give_up(&self) {
+        self.given_up.send_replace(true);
+    }
+
+    /// The same socket once more.
+    fn duplicate(&self) -> io::Result<Self> {
+        let socket = match &self.socket {
+            Bound::Tcp(listener) => {
+                let copy = listener.as_fd().try_clone_to_owned()?;
+                Bound::Tcp(TcpListener::from_std(copy.into())?)
+            }
+            Bound::Unix(listener) => {
+                let copy = listener.as_fd().try_clone_to_owned()?;
+                Bound::Unix(UnixListener::from_std(copy.into())?)
+            }
+        };
+        Ok(Self::new(socket, self.file.clone()))
+    }
+}
+
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
@@ -64,18 +107,21 @@ enum Bound {
 }
 
 impl Listener {
-    /// Binds; a socket file left behind by a process that is gone is replaced, anything else is left alone.
+    /// Binds; a socket file left behind by a process that is gone is replaced, anything else is left alone. At a reload it takes
+    /// over the socket of the input whose place it takes.
     ///
     /// # Errors
     /// A sentence that names the address and what to do.
     pub(super) fn bind(address: &Address, net: &Net) -> Result<Self, String> {
-        let bound = match address {
-            Address::Tcp(host, port) => bind_tcp(host, *port, net).map(|socket| (socket, None)),
-            Address::Unix(path, mode) => {
-                bind_unix(path, *mode).map(|(socket, file)| (socket, Some(file)))
+        let bound = match (handover::left_behind(address), address) {
+            (Some(socket), _) => socket.duplicate(),
+            (None, Address::Tcp(host, port)) => {
+                bind_tcp(host, *port, net).map(|socket| Shared::new(socket, None))
             }
+            (None, Address::Unix(path, mode)) => bind_unix(path, *mode)
+                .map(|(socket, file)| Shared::new(socket, Some(Arc::new(file)))),
         };
-        let (socket, file) = bound.map_err(|error| {
+        let socket = bound.map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => {
                     "; is another router running? Choose another address or stop it"
@@ -88,7 +134,9 @@ impl Listener {
             };
             format!("cannot listen on {address}: {error}{advice}")
         })?;
-        let address = match (&socket, address) {
+        let socket = Arc::new(socket);
+        handover::note(address, Arc::downgrade(&socket));
+        let address = match (&socket.socket, address) {
             (Bound::Tcp(listener), Address::Tcp(host, port)) => {
                 let bound = listener.local_addr().map_or(*port, |local| local.port());
                 Address::Tcp(host.clone(), bound)
@@ -96,9 +144,9 @@ impl Listener {
             _ => address.clone(),
         };
         Ok(Self {
-            socket,
+            given_up: socket.given_up.subscribe(),
+            socket: Some(socket),
             address,
-            _file: file,
             trouble: None,
         })
     }
@@ -108,12 +156,15 @@ impl Listener {
         &self.address
     }
 
-    /// Waits for the next peer. When there may be no more of them, or the process is out of descriptors, that is said once, and
-    /// they wait.
+    /// Waits for the next peer, for ever once the socket was given up. When there may be no more of them, or the process is out of
+    /// descriptors, that is said once, and they wait.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn accept(&mut self, component: &str) -> Socket {
+        if self.socket.is_none() {
+            return std::future::pending().await;
+        }
         let slots = Slots::of_process();
         if slots.is_full() {
             let count = slots.count();
@@ -126,15 +177,21 @@ impl Listener {
         }
         let mut slot = slots.take().await;
         loop {
-            let accepted = match &self.socket {
-                Bound::Tcp(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Socket::tcp(stream, slot.take())),
-                Bound::Unix(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Socket::unix(stream, slot.take())),
+            let Some(shared) = &self.socket else {
+                return std::future::pending().await;
+            };
+            let accepted = tokio::select! {
+                // First, so that nobody more is accepted from then on.
+                biased;
+                _ = self.given_up.wait_for(|given_up| *given_up) => {
+                    self.socket = None;
+                    slot = None;
+                    continue;
+                }
+                accepted = shared.socket.accept() => accepted.map(|accepted| match accepted {
+                    Accepted::Tcp(stream) => Socket::tcp(stream, slot.take()),
+                    Accepted::Unix(stream) => Socket::unix(stream, slot.take()),
+                }),
             };
             match accepted {
                 Ok(socket) => {
@@ -162,6 +219,21 @@ impl Listener {
         if self.trouble.replace(trouble) != Some(trouble) {
             say();
         }
+    }
+}
+
+/// A peer that has just come.
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Bound {
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(listener) => Accepted::Tcp(listener.accept().await?.0),
+            Self::Unix(listener) => Accepted::Unix(listener.accept().await?.0),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod dummy;
 mod exec;
 mod forward;
 mod http;
+mod handover;
 mod ingest;
 mod lines;
 mod listen;
@@ -32,6 +33,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use forward::{Reject, Replay};
+pub use handover::{InputId, bind, give_up};
 pub use ingest::{Activity, Dispatch, Ingest, Pause, Session};
 pub use requests::Requests;
 
@@ -113,6 +115,12 @@ pub trait Input: Send {
     /// # Errors
     /// A sentence that names the address and what to do.
     fn bind(&mut self) -> Result<(), String>;
+
+    /// Whether it serves peers that should not notice a reload. Then an input that has to be made anew goes on with the peers it
+    /// has, in [`Phase::Drain`], until they leave. Any other is closed before the new one runs, so that no two read the same.
+    fn has_peers(&self) -> bool {
+        false
+    }
 
     /// Takes events until [`Phase::Close`].
     fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, ()>;

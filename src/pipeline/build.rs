@@ -4,51 +4,36 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::common;
-use super::deliver::Delivery;
-use super::dispatch::{ChainLink, Dispatcher, Route, Stages};
 use super::foreign::is_known_elsewhere;
-use super::release::Releaser;
+use super::identity::Identity;
 use super::retry::Policy;
 use super::service::Service;
-use crate::budget::Budget;
-use crate::buffer::{BATCH_MAX, Inbox, Pool};
 use crate::config::{
     Config, Node, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
 use crate::event::Tag;
-use crate::filter::{self, Halt, Means};
-use crate::input::{self, Activity, Context, Input, Pause, Phase, Requests};
+use crate::filter::{self, Halt, Link, Means};
+use crate::input::{self, Input};
 use crate::output;
 use crate::parser::Parsers;
 use crate::router::Matcher;
 use crate::telemetry::log::Level;
-use crate::telemetry::{InputLedger, Ledger, RouteLedger};
 
 /// Everything a run needs, made and not started.
 pub struct Plan {
     /// What `[SERVICE]` says.
     pub service: Service,
-    /// The inputs, each with what it needs.
+    /// The inputs.
     pub(super) inputs: Vec<PlannedInput>,
-    /// What lets go of held events, for each input; none where no filter holds any.
-    pub(super) releasers: Vec<Releaser>,
-    /// The outputs' deliveries.
-    pub(super) deliveries: Vec<Delivery>,
-    /// The books.
-    pub ledger: Ledger,
+    /// The filters.
+    pub(super) filters: Vec<PlannedFilter>,
+    /// The outputs.
+    pub(super) outputs: Vec<PlannedOutput>,
     /// Whether a filter wants the end.
     pub(super) halt: Halt,
     /// The components that log at a level of their own.
     pub(super) levels: Vec<(String, Level)>,
-}
-
-/// An input and its context.
-pub(super) struct PlannedInput {
-    pub(super) input: Box<dyn Input>,
-    pub(super) context: Context,
 }
 
 /// Makes a plan from a configuration and the sections of the command line; mistakes go to `problems`, and only without errors
@@ -76,10 +61,10 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         of(SectionKind::Input).count(),
         of(SectionKind::Output).count(),
     );
-    let read_inputs: Vec<_> = of(SectionKind::Input)
+    let inputs_read: Vec<_> = of(SectionKind::Input)
         .filter_map(|section| builder.input(section))
         .collect();
-    let chain: Vec<_> = of(SectionKind::Filter)
+    let filters: Vec<_> = of(SectionKind::Filter)
         .filter_map(|section| builder.filter(section))
         .collect();
     let lonely = inputs == 1 && outputs == 1;
@@ -89,28 +74,48 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
     let levels = builder.levels;
     Plan {
         levels,
-        ..assemble(service, read_inputs, chain, outputs, halt)
+        inputs: inputs_read,
+        filters,
+        outputs,
+        service,
+        halt,
     }
 }
 
 /// An input as its section says.
-struct ReadInput {
-    name: Arc<str>,
-    component: Arc<str>,
-    tag: Tag,
-    mem_buf_limit: Option<u64>,
-    processors: Vec<filter::Link>,
-    input: Box<dyn Input>,
+pub(super) struct PlannedInput {
+    pub(super) identity: Identity,
+    pub(super) plugin: String,
+    pub(super) name: Arc<str>,
+    pub(super) component: Arc<str>,
+    pub(super) tag: Tag,
+    pub(super) mem_buf_limit: Option<u64>,
+    pub(super) processors: Vec<Link>,
+    pub(super) input: Box<dyn Input>,
+}
+
+/// A filter as its section says.
+pub(super) struct PlannedFilter {
+    pub(super) plugin: String,
+    pub(super) name: String,
+    pub(super) matcher: Matcher,
+    pub(super) matching: String,
+    pub(super) link: Link,
 }
 
 /// An output as its section says.
-struct ReadOutput {
-    name: String,
-    component: String,
-    matcher: Matcher,
-    policy: Policy,
-    workers: Option<usize>,
-    output: Arc<dyn output::Output>,
+pub(super) struct PlannedOutput {
+    pub(super) identity: Identity,
+    pub(super) plugin: String,
+    pub(super) name: String,
+    /// The name is an `Alias`, so the user means the same output when it stands in another configuration.
+    pub(super) is_alias: bool,
+    pub(super) component: String,
+    pub(super) matcher: Matcher,
+    pub(super) matching: String,
+    pub(super) policy: Policy,
+    pub(super) workers: Option<usize>,
+    pub(super) output: Arc<dyn output::Output>,
 }
 
 /// A section as it is opened.
@@ -166,7 +171,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn input(&mut self, section: &Section) -> Option<ReadInput> {
+    fn input(&mut self, section: &Section) -> Option<PlannedInput> {
         let (service, parsers) = (self.service, self.parsers);
         let Opened {
             mut settings,
@@ -190,8 +195,9 @@ impl<'a> Builder<'a> {
             }
             settings.accept(&["tls.*"]);
         }
+        let plugin = settings.name().to_owned();
         let input = build(&mut settings, parsers);
-        let component = format!("input:{}:{name}", settings.name());
+        let component = format!("input:{plugin}:{name}");
         settings.nested("processors");
         if let Some(routes) = settings.nested("routes") {
             let message = "routes are not part of this version: give the outputs Match, and records other tags by rewrite_tag";
@@ -203,7 +209,9 @@ impl<'a> Builder<'a> {
             .iter()
             .find(|entry| entry.key == "processors");
         let processors = entry.map_or_else(Vec::new, |entry| self.processors(&entry.value));
-        active.then(|| ReadInput {
+        active.then(|| PlannedInput {
+            identity: Identity::of_input(section, self.config),
+            plugin,
             processors,
             name: name.into(),
             component: component.into(),
@@ -223,7 +231,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The processors that an input lists.
-    fn processors(&mut self, value: &Node) -> Vec<filter::Link> {
+    fn processors(&mut self, value: &Node) -> Vec<Link> {
         let means = self.means();
         let mut links = Vec::new();
         for section in Section::processors(value, self.problems) {
@@ -243,10 +251,11 @@ impl<'a> Builder<'a> {
         links
     }
 
-    fn filter(&mut self, section: &Section) -> Option<ChainLink> {
+    fn filter(&mut self, section: &Section) -> Option<PlannedFilter> {
         let means = self.means();
         let Opened {
             mut settings,
+            name,
             active,
             ..
         } = self.open(section);
@@ -264,17 +273,21 @@ impl<'a> Builder<'a> {
                 ),
             );
         }
+        let plugin = settings.name().to_owned();
         let link = builder.build(&mut settings, means);
         settings.finish();
-        active.then_some(ChainLink {
+        active.then(|| PlannedFilter {
+            plugin,
+            name,
             matcher,
-            processor_of: None,
+            matching: matching(section, &self.config.variables),
             link,
         })
     }
 
-    fn output(&mut self, section: &Section, lonely: bool) -> Option<ReadOutput> {
+    fn output(&mut self, section: &Section, lonely: bool) -> Option<PlannedOutput> {
         let service = self.service;
+        let variables = &self.config.variables;
         let Opened {
             mut settings,
             name,
@@ -287,7 +300,9 @@ impl<'a> Builder<'a> {
         };
         let component = format!("output:{}:{name}", settings.name());
         let mut matcher = Matcher::read(&mut settings);
+        let mut matching = matching(section, variables);
         if matcher.is_empty() && lonely {
+            "*".clone_into(&mut matching);
             matcher = Matcher::all();
         } else if matcher.is_empty() {
             settings.warning(
@@ -310,16 +325,36 @@ impl<'a> Builder<'a> {
             settings.error_at(processors.place(), "processors", message);
         }
         let output = build(&mut settings, output::Options { json: service.json });
+        let plugin = settings.name().to_owned();
+        let is_alias = settings.text("alias").is_some();
         settings.finish();
-        active.then_some(ReadOutput {
+        let service = (service.retry, service.json);
+        active.then(|| PlannedOutput {
+            identity: Identity::of_output(section, self.config, service),
+            plugin,
+            is_alias,
             name,
             component,
             matcher,
+            matching,
             policy,
             workers,
             output,
         })
     }
+}
+
+/// The tags a section takes, for people.
+fn matching(section: &Section, variables: &Variables) -> String {
+    let patterns = section.properties.iter().filter_map(|property| {
+        let text = || variables.expand(&property.value).text;
+        match property.key.as_str() {
+            "match" => Some(text()),
+            "match_regex" => Some(format!("/{}/", text())),
+            _ => None,
+        }
+    });
+    patterns.collect::<Vec<_>>().join(" or ")
 }
 
 /// Names the plugin that does not exist and the one that was perhaps meant.
@@ -357,104 +392,6 @@ fn storage_type(settings: &mut Settings<'_>, service: &Service) {
             settings.warning("storage.type", format!("{kind} is not supported yet; events are kept in memory, and senders wait when it is full"));
         }
         _ => {}
-    }
-}
-
-/// Joins the stages.
-fn assemble(
-    service: Service,
-    mut inputs: Vec<ReadInput>,
-    filters: Vec<ChainLink>,
-    outputs: Vec<ReadOutput>,
-    halt: Halt,
-) -> Plan {
-    let mut chain = Vec::new();
-    for (place, input) in inputs.iter_mut().enumerate() {
-        let links = std::mem::take(&mut input.processors).into_iter();
-        chain.extend(links.map(|link| ChainLink {
-            matcher: Matcher::all(),
-            processor_of: Some(place),
-            link,
-        }));
-    }
-    chain.extend(filters);
-    let process = Budget::of_process();
-    let mut ledger = Ledger::default();
-    let mut routes = Vec::new();
-    let mut deliveries = Vec::new();
-    for output in outputs {
-        let inbox = Arc::new(Inbox::default());
-        let book = Arc::new(RouteLedger::new(&output.name));
-        routes.push(Route {
-            matcher: output.matcher,
-            inbox: Arc::clone(&inbox),
-            ledger: Arc::clone(&book),
-        });
-        ledger.routes.push(Arc::clone(&book));
-        deliveries.push(Delivery {
-            component: output.component,
-            output: output.output,
-            inbox,
-            ledger: book,
-            policy: output.policy,
-            workers: output.workers,
-        });
-    }
-    let holds = chain
-        .iter()
-        .any(|link| matches!(link.link, filter::Link::Operator(_)));
-    let mut releasers = Vec::new();
-    let stages = Arc::new(Stages {
-        chain,
-        routes,
-        pool: Arc::new(Pool::new(BATCH_MAX)),
-        linger: service.flush,
-    });
-    let (activity, requests) = (Arc::<Activity>::default(), Arc::<Requests>::default());
-    // The channel of the real run takes this one's place before an input sees it.
-    let (_, phase) = watch::channel(Phase::Run);
-    let mut planned = Vec::new();
-    for (place, read) in inputs.into_iter().enumerate() {
-        let budget = match read.mem_buf_limit {
-            Some(limit) => Budget::inside(&process, limit),
-            None => Arc::clone(&process),
-        };
-        let book = Arc::new(InputLedger::new(&read.name));
-        ledger.inputs.push(Arc::clone(&book));
-        let dispatcher = Dispatcher::new(
-            Arc::clone(&stages),
-            Arc::clone(&budget),
-            book,
-            read.component.to_string(),
-            place,
-        );
-        if holds {
-            releasers.push(Releaser::new(dispatcher.clone()));
-        }
-        let context = Context {
-            pause: Arc::new(Pause::new(Arc::clone(&read.name))),
-            name: read.name,
-            component: read.component,
-            tag: read.tag,
-            budget,
-            dispatch: Arc::new(dispatcher),
-            activity: Arc::clone(&activity),
-            requests: Arc::clone(&requests),
-            phase: phase.clone(),
-        };
-        planned.push(PlannedInput {
-            input: read.input,
-            context,
-        });
-    }
-    Plan {
-        service,
-        inputs: planned,
-        releasers,
-        deliveries,
-        ledger,
-        halt,
-        levels: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::fare::{Fare, note_latency};
 use super::lanes::{Lane, Lanes};
 use super::queue::{Piece, count, pick};
 use super::retry::{Failure, Policy};
@@ -48,6 +49,19 @@ pub(super) struct Delivery {
     pub workers: Option<usize>,
 }
 
+/// How a delivery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// Not yet.
+    Not,
+    /// Nothing more will come: with its last event.
+    Empty,
+    /// The same, and the process is ending: in a hurry.
+    Drain,
+    /// With its last request in flight; what waits then goes to the delivery that takes its place.
+    HandOver,
+}
+
 /// A request whose answer is awaited.
 struct Sent {
     lane: usize,
@@ -71,6 +85,7 @@ pub(super) struct Deliver {
     /// Readers wait for memory.
     hurry: bool,
     failing: bool,
+    fare: Fare,
     limiter: Limiter,
 }
 
@@ -87,27 +102,59 @@ impl Deliver {
             draining: false,
             hurry: false,
             failing: false,
+            fare: Fare::default(),
             limiter: Limiter::default(),
         }
     }
 
-    /// Delivers until `drain` says that nothing more will come and nothing is left.
-    pub(super) async fn run(mut self, mut drain: watch::Receiver<bool>) {
+    /// Takes over what another delivery held, as the first to be sent. A new configuration is a new chance: what was tried before is
+    /// forgotten.
+    pub(super) fn adopt(&mut self, pieces: Vec<Piece>) {
+        for mut piece in pieces {
+            piece.attempts = 0;
+            self.lanes.place(piece, self.delivery.output.as_ref());
+        }
+    }
+
+    /// Delivers until `ending` says how to end, and gives what is left for another.
+    pub(super) async fn run(mut self, mut ending: watch::Receiver<Ending>) -> Vec<Piece> {
         loop {
+            let end = *ending.borrow_and_update();
+            self.draining = end == Ending::Drain;
             self.receive();
             let now = Instant::now();
-            self.send_what_is_ready(now);
-            if self.draining && self.is_empty() {
-                return;
+            if end == Ending::HandOver {
+                if self.in_flight.is_empty() {
+                    return self.leave();
+                }
+            } else {
+                self.send_what_is_ready(now);
             }
-            let wake = self.next_wake(now);
+            self.fare
+                .look(now, &self.lanes, &self.opened, &self.delivery.ledger);
+            if matches!(end, Ending::Empty | Ending::Drain) && self.is_empty() {
+                return Vec::new();
+            }
+            let wake = match end {
+                Ending::HandOver => None,
+                _ => self.next_wake(now),
+            };
             tokio::select! {
                 () = self.delivery.inbox.arrived() => {}
                 Some(sent) = self.in_flight.join_next() => self.settle(sent),
                 () = sleep_until(wake) => {}
-                changed = drain.wait_for(|drain| *drain), if !self.draining => self.draining = changed.is_ok_and(|drain| *drain),
+                // Nobody is left to say more: the process is ending.
+                Ok(()) = ending.changed() => {}
             }
         }
+    }
+
+    /// What waits. Batches that are being filled are sealed, so that they come to the inbox, which the other delivery shares.
+    fn leave(&mut self) -> Vec<Piece> {
+        for (stream, _) in self.opened.drain(..) {
+            stream.seal();
+        }
+        self.lanes.take_all()
     }
 
     fn is_empty(&self) -> bool {
@@ -123,7 +170,8 @@ impl Deliver {
                 match message {
                     Message::Opened(stream, due) => self.opened.push((stream, due)),
                     Message::Sealed(batch) => {
-                        self.lanes.place(batch, self.delivery.output.as_ref());
+                        let piece = Piece::whole(batch);
+                        self.lanes.place(piece, self.delivery.output.as_ref());
                     }
                     Message::Hurry => self.hurry = true,
                 }
@@ -240,7 +288,7 @@ impl Deliver {
         if encoded.taken() == 0 {
             return;
         }
-        lane.in_flight += 1;
+        lane.depart(&pieces);
         let (output, destination) = (
             Arc::clone(&self.delivery.output),
             Arc::clone(&lane.destination),
@@ -263,7 +311,7 @@ impl Deliver {
         let Some(lane) = self.lanes.get_mut(sent.lane) else {
             return;
         };
-        lane.in_flight -= 1;
+        lane.arrive(&sent.pieces);
         let index = sent.lane;
         self.reclaim(std::mem::take(&mut sent.encoded.body));
         match std::mem::replace(&mut sent.answer, Answer::done()) {
@@ -321,9 +369,11 @@ impl Deliver {
                 );
             }
         }
+        let taken = sent.encoded.taken().saturating_sub(lost);
         self.delivery
             .ledger
-            .deliver(sent.encoded.taken().saturating_sub(lost) as u64);
+            .deliver(taken as u64, weight(&sent.pieces));
+        note_latency(&self.delivery.ledger, &sent.pieces);
         self.succeed(sent.lane);
     }
 
@@ -357,9 +407,10 @@ impl Deliver {
         let pieces = pick(&sent.pieces, &places);
         let taken = sent.encoded.taken().max(1);
         let share = places.len() as f64 / taken as f64;
-        self.delivery
-            .ledger
-            .deliver(taken.saturating_sub(places.len()) as u64);
+        self.delivery.ledger.deliver(
+            taken.saturating_sub(places.len()) as u64,
+            weight(&sent.pieces).saturating_sub(weight(&pieces)),
+        );
         let failure = Failure {
             throttled,
             after: None,
@@ -396,6 +447,8 @@ impl Deliver {
             .into_iter()
             .partition(|piece| self.delivery.policy.allows(piece.attempts));
         let (kept_events, lost) = (count(&kept), count(&given_up));
+        let kept_batches = kept.len() as u64;
+        self.delivery.ledger.fail(why);
         let draining = self.draining;
         let lane = self.lanes.get_mut(index)?;
         let wait = lane.gate.fail(
@@ -406,12 +459,12 @@ impl Deliver {
             fastrand::f64(),
         );
         lane.queue.put_back(kept);
-        self.delivery.ledger.retry(kept_events as u64);
+        self.delivery.ledger.retry(kept_batches, kept_events as u64);
         let (component, destination) = (&self.delivery.component, &lane.destination);
         if lost > 0 {
             self.delivery
                 .ledger
-                .drop_events(DropReason::RetryLimit, lost as u64);
+                .give_up(given_up.len() as u64, lost as u64);
             if let Some(more) = self.limiter.admit() {
                 crate::error!(
                     component,
@@ -449,7 +502,9 @@ impl Deliver {
         }
         lane.refusals += 1;
         lane.most = lane.most.saturating_mul(2);
-        self.delivery.ledger.drop_events(reason, events as u64);
+        let ledger = &self.delivery.ledger;
+        ledger.refuse(reason, pieces.len() as u64, events as u64);
+        ledger.fail(why);
         if let Some(more) = self.limiter.admit() {
             let (component, destination) = (&self.delivery.component, &lane.destination);
             crate::error!(
@@ -467,7 +522,7 @@ impl Deliver {
         // With all slots taken it is an answer that has to be waited for.
         let lanes = lanes.filter(|at| *at > now || self.in_flight.len() < self.slots());
         let opened = self.opened.iter().map(|(_, due)| *due);
-        lanes.chain(opened).min()
+        lanes.chain(opened).chain(self.fare.next()).min()
     }
 }
 
@@ -487,6 +542,11 @@ async fn request(output: &dyn Output, destination: &Destination, encoded: &Encod
     tokio::time::timeout(REQUEST_DEADLINE, exchange)
         .await
         .unwrap_or_else(|_| Answer::again(format!("no answer within {seconds} seconds")))
+}
+
+/// About how many bytes the pieces take in the buffer.
+fn weight(pieces: &[Piece]) -> u64 {
+    pieces.iter().map(|piece| piece.weight() as u64).sum()
 }
 
 /// The places, among the items consumed, of those taken.

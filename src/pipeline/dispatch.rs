@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use super::chain::{Operators, Runner};
 use super::release::Awaited;
 use crate::budget::{Budget, Charge};
-use crate::buffer::{Inbox, Pool, Stream};
+use crate::buffer::{Inbox, Pool, Source, Stream};
 use crate::event::{Block, Event, Receipt, Tag};
 use crate::filter::{Link, Scratch, Verdict, View};
 use crate::input::{Dispatch, Session};
 use crate::router::Matcher;
 use crate::telemetry::log::Limiter;
-use crate::telemetry::{InputLedger, RouteLedger};
+use crate::telemetry::{FilterLedger, Filtered, InputLedger, RouteLedger, Routing};
 
 /// Tags whose lanes a session, or an input, remembers. Clients choose tags, so there must be a bound.
 const TAGS_MAX: usize = 4096;
@@ -29,6 +30,8 @@ pub(super) struct ChainLink {
     pub processor_of: Option<usize>,
     /// The filter.
     pub link: Link,
+    /// Its book; processors have none.
+    pub ledger: Option<Arc<FilterLedger>>,
 }
 
 /// An output as seen from here.
@@ -51,6 +54,8 @@ pub(super) struct Stages {
     pub pool: Arc<Pool>,
     /// `Flush`.
     pub linger: Duration,
+    /// Tells, by being dropped, that nobody can store anything through these stages any more.
+    pub _alive: watch::Sender<()>,
 }
 
 /// The dispatcher of one input.
@@ -59,12 +64,17 @@ pub(super) struct Dispatcher {
     stages: Arc<Stages>,
     budget: Arc<Budget>,
     ledger: Arc<InputLedger>,
+    source: Arc<Source>,
+    /// The way to each output.
+    routings: Arc<[Routing]>,
     component: String,
-    /// The input's place among the inputs.
-    input: usize,
+    /// The input's place among those of the configuration; none when it is there no more.
+    input: Option<usize>,
     lanes: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
     unrouted: Arc<Limiter>,
     awaited: Arc<Awaited>,
+    /// Tells, by being dropped, that no session is left.
+    _sessions: Option<Arc<watch::Sender<()>>>,
 }
 
 /// What becomes of the events of one tag.
@@ -105,19 +115,34 @@ impl Dispatcher {
         stages: Arc<Stages>,
         budget: Arc<Budget>,
         ledger: Arc<InputLedger>,
+        source: Arc<Source>,
         component: String,
-        input: usize,
+        input: Option<usize>,
     ) -> Self {
+        let way = |route: &Route| Routing::new(&source.name, route.ledger.name());
         Self {
+            routings: stages.routes.iter().map(way).collect(),
             stages,
             budget,
             ledger,
+            source,
             component,
             input,
             lanes: Arc::default(),
             unrouted: Arc::default(),
             awaited: Arc::default(),
+            _sessions: None,
         }
+    }
+
+    /// The same, for an input's sessions; the receiver's sender is gone when it and all sessions are.
+    pub(super) fn counted(&self) -> (Self, watch::Receiver<()>) {
+        let (sessions, gone) = watch::channel(());
+        let counted = Self {
+            _sessions: Some(Arc::new(sessions)),
+            ..self.clone()
+        };
+        (counted, gone)
     }
 
     /// The filter at a place of the chain.
@@ -142,29 +167,46 @@ impl Dispatcher {
         };
         let routes = || {
             let places = lane.routes.iter();
-            places.filter_map(|&place| self.stages.routes.get(place))
+            places.filter_map(|&place| {
+                let route = self.stages.routes.get(place)?;
+                Some((route, self.routings.get(place)?))
+            })
         };
         // Booked before it can be delivered, so that no book ever shows more delivered than routed.
-        for route in routes() {
+        for (route, way) in routes() {
             route.ledger.route(events.count() as u64);
+            way.route(events.count() as u64, events.len() as u64);
         }
         stream.append(events, receipts);
         if self.budget.is_short() {
             // Whoever waits for memory asked for haste before these events were there.
-            for route in routes() {
+            for (route, _) in routes() {
                 route.inbox.hurry();
             }
         }
     }
 
-    /// Enters what was counted into the books.
-    pub(super) fn book(&self, tally: Tally) {
+    /// Enters what was counted into the books, and what each filter of the chain has done.
+    pub(super) fn book(&self, tally: Tally, filtered: &mut [Filtered]) {
+        for (link, done) in self.stages.chain.iter().zip(filtered) {
+            let done = std::mem::take(done);
+            if let Some(ledger) = link.ledger.as_ref()
+                && done != Filtered::default()
+            {
+                ledger.book(done);
+            }
+        }
         self.ledger.accept(tally.accepted, tally.bytes);
         self.ledger.filter(tally.filtered);
-        self.ledger.unroute(tally.unrouted);
+        self.ledger.unroute(tally.unrouted, tally.unrouted_bytes);
         self.ledger.join(tally.joined);
         self.ledger.add(tally.added);
         self.ledger.hold(tally.taken, tally.settled);
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.values().cloned().collect()
     }
 
     /// What becomes of the events of a tag.
@@ -193,7 +235,7 @@ impl Dispatcher {
         };
         let chain = &self.stages.chain;
         let has = |link: &ChainLink| match link.processor_of {
-            Some(input) => input == self.input,
+            Some(input) => Some(input) == self.input,
             None => wants(&link.matcher),
         };
         let filters: Vec<usize> = places(chain.iter().map(has).collect());
@@ -218,6 +260,7 @@ impl Dispatcher {
         let stream = (!inboxes.is_empty()).then(|| {
             Stream::new(
                 tag.clone(),
+                Arc::clone(&self.source),
                 inboxes,
                 Arc::clone(&self.budget),
                 Arc::clone(&self.stages.pool),
@@ -264,6 +307,7 @@ impl Dispatch for Dispatcher {
             scratch: Scratch::default(),
             runner: Runner::default(),
             tally: Tally::default(),
+            filtered_before: Vec::new(),
             frame: None,
             receipt: None,
         })
@@ -285,6 +329,7 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
     pub(super) filtered: u64,
     pub(super) unrouted: u64,
+    pub(super) unrouted_bytes: u64,
     /// Taken by operators.
     pub(super) taken: u64,
     /// Let go by operators.
@@ -306,6 +351,8 @@ struct TagSession {
     scratch: Scratch,
     runner: Runner,
     tally: Tally,
+    /// What the filters had done before the frame that is open.
+    filtered_before: Vec<Filtered>,
     /// What to go back to when the frame is refused. A frame has one tag, so its events lie in the current run.
     frame: Option<((usize, usize), Tally)>,
     /// For what the next commit stores.
@@ -354,21 +401,28 @@ impl Session for TagSession {
                 run.block.push(event);
             } else {
                 self.tally.unrouted += 1;
+                self.tally.unrouted_bytes += event.record.len() as u64;
             }
             return;
         }
         let mut view = View::open(&self.tag, event, &mut self.scratch);
         let chain = &self.dispatcher.stages.chain;
-        for link in lane.filters.iter().filter_map(|&place| chain.get(place)) {
-            if let Link::Filter(filter) = &link.link
-                && filter.apply(&mut view) == Verdict::Drop
-            {
+        let bytes = event.record.len() as u64;
+        for &place in &lane.filters {
+            let Some(Link::Filter(filter)) = chain.get(place).map(|link| &link.link) else {
+                continue;
+            };
+            let verdict = filter.apply(&mut view);
+            self.runner.note(place, |done| done.show(bytes));
+            if verdict == Verdict::Drop {
+                self.runner.note(place, |done| done.drop(bytes));
                 self.tally.filtered += 1;
                 return;
             }
         }
         if lane.stream.is_none() {
             self.tally.unrouted += 1;
+            self.tally.unrouted_bytes += bytes;
         } else if view.changed() {
             run.block
                 .push_with(view.time(), view.metadata(), |out| view.write(out));
@@ -379,6 +433,7 @@ impl Session for TagSession {
 
     fn open_frame(&mut self) {
         self.frame = self.run.as_ref().map(|run| (run.block.mark(), self.tally));
+        self.filtered_before.clone_from(&self.runner.filtered);
         if let Some(run) = &mut self.run
             && run.lane.operators.is_some()
         {
@@ -390,6 +445,34 @@ impl Session for TagSession {
         if let (Some((mark, tally)), Some(run)) = (self.frame.take(), &mut self.run) {
             run.block.cut(mark);
             self.tally = tally;
+            // Filters that were first asked within the frame are not in the copy.
+            self.filtered_before
+                .resize(self.runner.filtered.len(), Filtered::default());
+            self.runner.filtered.clone_from(&self.filtered_before);
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.run.is_none() && self.finished.is_empty()
+    }
+
+    /// All tags of the input: this session may have forgotten some of its own.
+    fn leave(&mut self) {
+        // What one operator lets go another further on may hold, so there are as many turns as there are filters.
+        for _ in &self.dispatcher.stages.chain {
+            for lane in self.dispatcher.lanes() {
+                if lane.operators.is_some() {
+                    self.runner
+                        .release(&self.dispatcher, &lane, true, &mut self.tally);
+                }
+            }
+        }
+        let tally = std::mem::take(&mut self.tally);
+        self.dispatcher.book(tally, &mut self.runner.filtered);
+        for lane in self.dispatcher.lanes() {
+            if let Some(stream) = &lane.stream {
+                stream.seal();
+            }
         }
     }
 
@@ -419,7 +502,8 @@ impl Session for TagSession {
                 self.spare.push(run.block);
             }
         }
-        self.dispatcher.book(std::mem::take(&mut self.tally));
+        let tally = std::mem::take(&mut self.tally);
+        self.dispatcher.book(tally, &mut self.runner.filtered);
         Box::pin(std::future::ready(()))
     }
 }

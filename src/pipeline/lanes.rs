@@ -4,9 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::queue::{Piece, Queue};
+use super::queue::{Piece, Queue, count};
 use super::retry::{Gate, Policy};
-use crate::buffer::Batch;
 use crate::output::{Destination, Item, Output};
 
 /// Lanes kept although nothing waits in them.
@@ -18,6 +17,9 @@ pub(super) struct Lane {
     pub(super) queue: Queue,
     pub(super) gate: Gate,
     pub(super) in_flight: usize,
+    /// Since when the oldest event in flight is held, and how many there are.
+    pub(super) oldest_flying: Option<Instant>,
+    pub(super) flying: u64,
     /// The next request takes exactly so many events: those of one that may have been stored, so that a duplicate is exact.
     pub(super) again: Option<usize>,
     /// The next request takes at most so many: halved when a request is unacceptable.
@@ -37,11 +39,36 @@ impl Lane {
             queue: Queue::default(),
             gate: Gate::default(),
             in_flight: 0,
+            oldest_flying: None,
+            flying: 0,
             again: None,
             most: usize::MAX,
             refusals: 0,
             hurry: false,
             active: false,
+        }
+    }
+
+    /// Since when the oldest event is held, waiting or in flight.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let both = [self.queue.oldest(), self.oldest_flying];
+        both.into_iter().flatten().min()
+    }
+
+    /// Notes that a request with these events is on its way.
+    pub(super) fn depart(&mut self, pieces: &[Piece]) {
+        self.in_flight += 1;
+        self.flying += count(pieces) as u64;
+        let oldest = pieces.iter().map(Piece::begun).min();
+        self.oldest_flying = self.oldest_flying.into_iter().chain(oldest).min();
+    }
+
+    /// Notes that its answer has come.
+    pub(super) fn arrive(&mut self, pieces: &[Piece]) {
+        self.in_flight -= 1;
+        self.flying -= count(pieces) as u64;
+        if self.in_flight == 0 {
+            self.oldest_flying = None;
         }
     }
 
@@ -57,22 +84,23 @@ pub(super) struct Lanes {
     by_destination: HashMap<Arc<Destination>, usize>,
     /// Lanes in which something waits.
     active: VecDeque<usize>,
+    /// Pieces that have come so far.
+    arrivals: u64,
 }
 
 impl Lanes {
-    /// Puts a batch into the lanes its events belong to.
-    pub(super) fn place(&mut self, batch: Arc<Batch>, output: &dyn Output) {
-        if let Some(destination) = output.destination(&batch.tag) {
+    /// Puts events into the lanes they belong to.
+    pub(super) fn place(&mut self, mut piece: Piece, output: &dyn Output) {
+        piece.arrival = self.arrivals;
+        self.arrivals += 1;
+        if let Some(destination) = output.destination(piece.tag()) {
             let lane = self.index_of(destination);
-            self.push(lane, Piece::whole(batch));
+            self.push(lane, piece);
             return;
         }
         let mut starts: Vec<(usize, Vec<u32>)> = Vec::new();
-        let mut events = batch.block.events_from(0);
-        loop {
-            let start = events.position() as u32;
-            let Some(event) = events.next() else { break };
-            let tag = &batch.tag;
+        for (start, event) in piece.events() {
+            let (start, tag) = (start as u32, piece.tag());
             let lane = self.index_of(output.destination_of(Item { tag, event }));
             match starts.iter_mut().find(|(known, _)| *known == lane) {
                 Some((_, starts)) => starts.push(start),
@@ -80,8 +108,16 @@ impl Lanes {
             }
         }
         for (lane, starts) in starts {
-            self.push(lane, Piece::at(Arc::clone(&batch), starts));
+            self.push(lane, piece.part(starts));
         }
+    }
+
+    /// Takes everything that waits, in the order in which it came.
+    pub(super) fn take_all(&mut self) -> Vec<Piece> {
+        let lanes = self.list.iter_mut();
+        let mut pieces: Vec<_> = lanes.flat_map(|lane| lane.queue.take(usize::MAX)).collect();
+        pieces.sort_by_key(|piece| (piece.arrival, piece.start()));
+        pieces
     }
 
     fn push(&mut self, index: usize, piece: Piece) {
@@ -150,6 +186,11 @@ impl Lanes {
     /// The lanes in which something waits.
     pub(super) fn active(&self) -> impl Iterator<Item = &Lane> {
         self.active.iter().filter_map(|&index| self.list.get(index))
+    }
+
+    /// Every lane.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Lane> {
+        self.list.iter()
     }
 
     /// Lets everything that waits go as soon as its gate is open.

@@ -9,29 +9,34 @@ mod chain;
 mod common;
 mod deliver;
 mod dispatch;
+mod engine;
+mod fare;
 mod files;
 mod foreign;
+mod identity;
 mod lanes;
+mod monitor;
+mod outputs;
 mod queue;
 mod release;
 mod retry;
 mod service;
 mod storage;
+mod switch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 pub use build::{Plan, plan, settings_of};
 pub use service::Service;
 pub use storage::Storage;
 
-use self::deliver::{Deliver, Delivery};
-use crate::input::{Activity, Context, Phase, Requests};
-use crate::telemetry::{Ledger, log, serve_health};
+use self::engine::{Change, Engine};
+use self::monitor::Monitor;
+use crate::input::Phase;
+use crate::telemetry::{Ledger, Reloaded, Stage, log, serve_health};
 
 /// After this long without a byte and a connection, nothing more is coming.
 const QUIET: Duration = Duration::from_secs(1);
@@ -40,85 +45,147 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Of the grace, this part at most is kept for delivering what came last.
 const LAST_PART: u32 = 4;
 
-/// Runs a plan until a signal or an input ends it; the exit code.
+/// Reads the configuration again; the error is a sentence that says how many mistakes there are. Mistakes are in the log then.
+pub type Reread = Arc<dyn Fn() -> Result<Plan, String> + Send + Sync>;
+
+/// Runs a plan until a signal or an input ends it, and others that `reread` gives after it when a reload is asked for; the exit
+/// code.
 ///
 /// # Errors
 /// When a socket cannot be bound, or a filter wanted the end, with a sentence that says so.
-pub async fn run(plan: Plan, mut signals: Signals) -> Result<u8, String> {
-    log::admit_own(plan.levels);
-    plan.service.storage.make_folder()?;
-    let mut inputs = plan.inputs;
-    for input in &mut inputs {
-        input.input.bind()?;
-    }
+pub async fn run(plan: Plan, mut signals: Signals, reread: Reread) -> Result<u8, String> {
+    let mut engine = Engine::new(&plan);
+    let mut monitor = Monitor::new(&engine);
     if let Err(error) = serve_health() {
         crate::warning!("health", "`--health` will not find this process: {error}");
     }
-    let (drain, draining) = watch::channel(false);
-    let mut deliveries = JoinSet::new();
-    for delivery in plan.deliveries {
-        deliveries.spawn(deliver(delivery, draining.clone()));
-    }
-    let (phase, phases) = watch::channel(Phase::Run);
-    let activity = Arc::new(Activity::default());
-    let requests = Arc::new(Requests::default());
-    let mut readers = JoinSet::new();
-    for input in inputs {
-        let context = Context {
-            phase: phases.clone(),
-            activity: Arc::clone(&activity),
-            requests: Arc::clone(&requests),
-            ..input.context
-        };
-        readers.spawn(input.input.run(context));
-    }
-    let (read_end, end_of_reading) = watch::channel(false);
-    let mut releasers = JoinSet::new();
-    for releaser in plan.releasers {
-        releasers.spawn(releaser.run(end_of_reading.clone()));
-    }
-    drop((draining, phases, end_of_reading));
-    let code = tokio::select! {
-        () = signals.wait_for_the_end() => 0,
-        code = requests.ended() => code,
-        () = plan.halt.asked() => 0,
-    };
+    engine.apply(plan, &mut monitor).await?;
+    monitor.board().enter(Stage::Running);
+    let code = serve(&mut engine, &mut monitor, &mut signals, &reread).await;
+    monitor.board().enter(Stage::Ending);
     let end = End {
-        grace: plan.service.grace,
+        grace: engine.service.grace,
         started: Instant::now(),
     };
     end.announce();
-    phase.send_replace(Phase::Drain);
-    end.wait_for_quiet(&activity).await;
-    phase.send_replace(Phase::Close);
-    end.within_grace(async { while readers.join_next().await.is_some() {} })
-        .await;
+    engine.enter(Phase::Drain);
+    end.wait_for_quiet(&engine).await;
+    engine.enter(Phase::Close);
+    end.within_grace(engine.inputs_stopped()).await;
     // Nothing new comes, so what filters hold is whole, or never will be.
-    read_end.send_replace(true);
-    end.within_grace(async { while releasers.join_next().await.is_some() {} })
-        .await;
-    drain.send_replace(true);
-    end.within_grace(async { while deliveries.join_next().await.is_some() {} })
-        .await;
-    requests.act_at_last();
-    deliveries.shutdown().await;
-    close_the_books(&plan.ledger);
-    if plan.halt.is_asked() {
+    engine.release();
+    end.within_grace(engine.released()).await;
+    engine.outputs.drain();
+    end.within_grace(engine.outputs.ended()).await;
+    engine.requests.act_at_last();
+    engine.outputs.abort().await;
+    close_the_books(&engine.ledger);
+    if engine.halt.is_asked() {
         return Err("ended by a filter".to_owned());
     }
     Ok(code)
 }
 
-/// Delivers until nothing more comes, while the output tends to what goes by the clock, and then lets it finish.
-async fn deliver(delivery: Delivery, drain: watch::Receiver<bool>) {
-    let output = Arc::clone(&delivery.output);
-    let tended = Arc::clone(&output);
-    let tending = tokio::spawn(async move { tended.tend().await });
-    Deliver::new(delivery).run(drain).await;
-    tending.abort();
-    // Only when it has let go of what it was at, another may take that up.
-    drop(tending.await);
-    output.finish().await;
+/// Reloads when asked to, until a signal, an input or a filter ends it; the exit code.
+async fn serve(
+    engine: &mut Engine,
+    monitor: &mut Monitor,
+    signals: &mut Signals,
+    reread: &Reread,
+) -> u8 {
+    loop {
+        let (halt, requests) = (engine.halt.clone(), Arc::clone(&engine.requests));
+        let answer = tokio::select! {
+            () = halt.asked() => return 0,
+            code = requests.ended() => return code,
+            called = signals.next() => match called {
+                Called::End => return 0,
+                Called::Reload => None,
+            },
+            answer = monitor.asked() => answer,
+        };
+        let board = Arc::clone(monitor.board());
+        let busy = board.reload().begin();
+        let Some(reloaded) = reload(engine, monitor, signals, reread).await else {
+            return 0;
+        };
+        if reloaded.is_ok() {
+            board.reload().succeed();
+        }
+        drop(busy);
+        if let Some(answer) = answer {
+            // Who has asked may have gone.
+            drop(answer.send(reloaded));
+        }
+    }
+}
+
+/// Reads the configuration again and runs it, if it can be run; `None` when a signal has ended the process meanwhile.
+async fn reload(
+    engine: &mut Engine,
+    monitor: &mut Monitor,
+    signals: &mut Signals,
+    reread: &Reread,
+) -> Option<Reloaded> {
+    if !engine.service.hot_reload {
+        let sentence = "hot reloading is not enabled";
+        crate::warning!("reload", "{sentence}; write Hot_Reload On in [SERVICE]");
+        return Some(Err(sentence.to_owned()));
+    }
+    crate::info!("reload", "reloading instance pid={}", std::process::id());
+    let read = {
+        let reading = read_again(engine, reread);
+        tokio::pin!(reading);
+        loop {
+            tokio::select! {
+                read = &mut reading => break read,
+                called = signals.next() => match called {
+                    Called::End => return None,
+                    // The files are being read: that is what it asks for.
+                    Called::Reload => {}
+                },
+            }
+        }
+    };
+    let changed = match read {
+        Ok(plan) => engine.apply(plan, monitor).await,
+        Err(error) => Err(error),
+    };
+    match changed {
+        Ok(change) => {
+            let Change {
+                inputs_kept,
+                inputs_started,
+                outputs_kept,
+                outputs_started,
+            } = change;
+            crate::info!(
+                "reload",
+                "successful reload done: inputs {inputs_kept} unchanged, {inputs_started} started; outputs {outputs_kept} unchanged, {outputs_started} started"
+            );
+            Some(Ok(()))
+        }
+        Err(error) => {
+            crate::error!(
+                "reload",
+                "{error}; the pipeline that runs goes on unchanged"
+            );
+            Some(Err(error))
+        }
+    }
+}
+
+/// Reads the files without holding up the event loop.
+async fn read_again(engine: &Engine, reread: &Reread) -> Result<Plan, String> {
+    let reread = Arc::clone(reread);
+    let reading = tokio::task::spawn_blocking(move || reread());
+    let read = match engine.service.reload_timeout {
+        None => reading.await,
+        Some(limit) => tokio::time::timeout(limit, reading)
+            .await
+            .map_err(|_| format!("the configuration was not read within {limit:?}"))?,
+    };
+    read.unwrap_or_else(|error| Err(format!("the configuration could not be read: {error}")))
 }
 
 /// The last line: everything that came and what became of it.
@@ -158,8 +225,8 @@ impl End {
     }
 
     /// Peers may still be sending their last words: waits until they have closed and it has been quiet, or the grace is nearly spent.
-    async fn wait_for_quiet(&self, activity: &Activity) {
-        let mut seen = activity.bytes();
+    async fn wait_for_quiet(&self, engine: &Engine) {
+        let (mut seen, _) = engine.activity();
         let mut since = Instant::now();
         loop {
             let reading_time = self
@@ -168,8 +235,9 @@ impl End {
             if reading_time.is_some_and(|time| self.started.elapsed() >= time) {
                 return;
             }
-            if activity.bytes() != seen || activity.connections() > 0 {
-                seen = activity.bytes();
+            let (bytes, connections) = engine.activity();
+            if bytes != seen || connections > 0 {
+                seen = bytes;
                 since = Instant::now();
             } else if since.elapsed() >= QUIET {
                 return;
@@ -215,15 +283,24 @@ impl Signals {
         })
     }
 
-    async fn wait_for_the_end(&mut self) {
-        let name = loop {
-            tokio::select! {
-                _ = self.terminate.recv() => break "SIGTERM",
-                _ = self.interrupt.recv() => break "SIGINT",
-                _ = self.quit.recv() => break "SIGQUIT",
-                _ = self.hangup.recv() => crate::warning!("reload", "hot reloading is not enabled"),
-            }
+    /// Waits for the next one that asks for something. The one that ends the process is noted in the log.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn next(&mut self) -> Called {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => "SIGQUIT",
+            _ = self.hangup.recv() => return Called::Reload,
         };
         log::signal(name);
+        Called::End
     }
+}
+
+/// What a signal asks for.
+enum Called {
+    End,
+    Reload,
 }

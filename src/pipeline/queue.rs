@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::buffer::Batch;
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Tag};
 use crate::output::Item;
 
 /// Events of one batch.
@@ -14,6 +14,8 @@ pub(super) struct Piece {
     batch: Arc<Batch>,
     span: Span,
     count: usize,
+    /// Its place among all pieces of its output, as they came.
+    pub arrival: u64,
     /// How often they have been tried without success.
     pub attempts: u32,
 }
@@ -35,18 +37,34 @@ impl Piece {
             batch,
             span: Span::From(0),
             count,
+            arrival: 0,
             attempts: 0,
         }
     }
 
     /// The events of a batch that start at these bytes.
-    pub(super) fn at(batch: Arc<Batch>, starts: Vec<u32>) -> Self {
+    fn at(batch: Arc<Batch>, starts: Vec<u32>) -> Self {
         Self {
             count: starts.len(),
             batch,
             span: Span::At(starts),
+            arrival: 0,
             attempts: 0,
         }
+    }
+
+    /// Those of its events that start at these bytes.
+    pub(super) fn part(&self, starts: Vec<u32>) -> Self {
+        Self {
+            arrival: self.arrival,
+            attempts: self.attempts,
+            ..Self::at(Arc::clone(&self.batch), starts)
+        }
+    }
+
+    /// Their tag.
+    pub(super) fn tag(&self) -> &Tag {
+        &self.batch.tag
     }
 
     /// How many events.
@@ -62,6 +80,16 @@ impl Piece {
     /// When they are due.
     pub(super) fn due(&self) -> Instant {
         self.batch.due
+    }
+
+    /// Since when they are held.
+    pub(super) fn begun(&self) -> Instant {
+        self.batch.begun
+    }
+
+    /// The input they came from.
+    pub(super) fn input(&self) -> &Arc<str> {
+        &self.batch.source.name
     }
 
     /// Takes the first `count` events off.
@@ -84,11 +112,25 @@ impl Piece {
             batch: Arc::clone(&self.batch),
             span,
             count,
+            arrival: self.arrival,
             attempts: self.attempts,
         }
     }
 
-    fn events(&self) -> PieceEvents<'_> {
+    /// The byte at which its first event starts.
+    pub(super) fn start(&self) -> usize {
+        match &self.span {
+            Span::From(start) => *start,
+            Span::At(starts) => starts.first().map_or(0, |&start| start as usize),
+        }
+    }
+
+    /// The events, with the bytes they start at.
+    pub(super) fn events(&self) -> impl Iterator<Item = (usize, Event<'_>)> {
+        self.walk()
+    }
+
+    fn walk(&self) -> PieceEvents<'_> {
         let start = if let Span::From(start) = &self.span {
             *start
         } else {
@@ -154,7 +196,7 @@ impl<'p, P: Iterator<Item = &'p Piece>> Iterator for Items<'p, P> {
                     event,
                 });
             }
-            self.current = Some(self.pieces.next()?.events());
+            self.current = Some(self.pieces.next()?.walk());
         }
     }
 }
@@ -197,6 +239,11 @@ impl Queue {
     /// When the first of them is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.pieces.front().map(Piece::due)
+    }
+
+    /// Since when the first of them is held.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.pieces.front().map(Piece::begun)
     }
 
     /// The first `most` items.
@@ -248,10 +295,7 @@ pub(super) fn pick(pieces: &[Piece], places: &[usize]) -> Vec<Piece> {
             }
         }
         if !starts.is_empty() {
-            picked.push(Piece {
-                attempts: piece.attempts,
-                ..Piece::at(Arc::clone(&piece.batch), starts)
-            });
+            picked.push(piece.part(starts));
         }
         before = end;
     }
@@ -267,14 +311,15 @@ pub(super) fn count(pieces: &[Piece]) -> usize {
 mod tests {
     use super::*;
     use crate::budget::Budget;
-    use crate::buffer::{BATCH_MAX, Inbox, Message, Pool, Stream};
-    use crate::event::{Block, EventTime, Tag};
+    use crate::buffer::{BATCH_MAX, Inbox, Message, Pool, Source, Stream};
+    use crate::event::{Block, EventTime};
     use std::time::Duration;
 
     fn batch(seconds: std::ops::Range<u64>) -> Arc<Batch> {
         let inbox = Arc::new(Inbox::default());
         let stream = Stream::new(
             Tag::new(b"t"),
+            Source::new("in.0".into()),
             vec![Arc::clone(&inbox)],
             Budget::new(1 << 20),
             Arc::new(Pool::new(BATCH_MAX)),

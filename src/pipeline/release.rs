@@ -110,7 +110,7 @@ impl Releaser {
         let due = self
             .runner
             .release(&self.dispatcher, lane, everything, &mut tally);
-        self.dispatcher.book(tally);
+        self.dispatcher.book(tally, &mut self.runner.filtered);
         due
     }
 }

@@ -81,6 +81,11 @@ impl Gate {
         self.failures
     }
 
+    /// The time between two requests that throttling has led to.
+    pub(super) fn spacing(&self) -> Duration {
+        self.spacing
+    }
+
     /// Notes that a request was taken.
     pub(super) fn succeed(&mut self, now: Instant) {
         self.failures = 0;

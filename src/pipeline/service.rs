@@ -7,7 +7,11 @@ use super::retry::Policy;
 use super::storage::Storage;
 use crate::config::{Config, Problems, Property, Section, Settings, load_parsers};
 use crate::msgpack::json::Json;
+use crate::telemetry::HealthRule;
 use crate::telemetry::log::{Format, Level};
+
+/// The longest `HC_Period`: a day of seconds.
+const PERIOD_MAX: u64 = 86_400;
 
 /// What `[SERVICE]` and the flags beside it say.
 #[derive(Debug, Clone)]
@@ -34,6 +38,18 @@ pub struct Service {
     pub parsers: Vec<Section>,
     /// `multiline_buffer_limit`: the most text of a joined message, in bytes.
     pub message_max: Option<usize>,
+    /// `HTTP_Listen` and `HTTP_Port`, with `HTTP_Server On`.
+    pub http: Option<(String, u16)>,
+    /// `Health_Check` and `HC_*`.
+    pub health: Option<HealthRule>,
+    /// `storage.metrics`.
+    pub storage_metrics: bool,
+    /// `Hot_Reload`.
+    pub hot_reload: bool,
+    /// `hot_reload.timeout`: how long the files may take to be read; `None` is as long as it takes.
+    pub reload_timeout: Option<Duration>,
+    /// The name of the host, as `${HOSTNAME}` has it.
+    pub hostname: String,
 }
 
 /// Keys of Fluent Bit that a configuration may hold and that mean nothing here, or not yet.
@@ -51,7 +67,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "coro_stack_size",
     "json.convert_nan_to_null",
     "security.*",
-    "hot_reload*",
+    "hot_reload.ensure_thread_safety",
     "enable_chunk_trace",
     "telemetry.*",
 ];
@@ -112,6 +128,20 @@ impl Service {
                 .size("multiline_buffer_limit")
                 .filter(|limit| *limit > 0)
                 .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            http: http(&mut settings),
+            health: health(&mut settings),
+            storage_metrics: settings.flag("storage.metrics", true),
+            hot_reload: settings.flag("hot_reload", false),
+            reload_timeout: settings
+                .integer("hot_reload.timeout")
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
+            hostname: config
+                .variables
+                .get("HOSTNAME")
+                .unwrap_or_default()
+                .to_owned(),
         };
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
@@ -119,6 +149,31 @@ impl Service {
         files::check(config, &section, problems);
         service
     }
+}
+
+/// Where the HTTP server listens, if it is to run. Without it nobody cares what its port is.
+fn http(settings: &mut Settings<'_>) -> Option<(String, u16)> {
+    if !settings.flag("http_server", false) {
+        settings.accept(&["http_listen", "http_port"]);
+        return None;
+    }
+    let host = settings.text("http_listen");
+    let port = settings.port("http_port").unwrap_or(2020);
+    Some((host.unwrap_or_else(|| "0.0.0.0".to_owned()), port))
+}
+
+fn health(settings: &mut Settings<'_>) -> Option<HealthRule> {
+    let is_on = settings.flag("health_check", false);
+    let mut number = |key, default| {
+        let number = settings.integer(key).unwrap_or(default);
+        u64::try_from(number).unwrap_or(0)
+    };
+    let rule = HealthRule {
+        errors: number("hc_errors_count", 5),
+        retries_failed: number("hc_retry_failure_count", 5),
+        period: number("hc_period", 60).clamp(1, PERIOD_MAX),
+    };
+    is_on.then_some(rule)
 }
 
 /// `FLB_LOG_LEVEL` beats `Log_Level`, which beats `-v`.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::registry::registry;
+use super::route_ledger::RouteLedger;
 use crate::event::DropReason;
 
-type Count = Arc<AtomicU64>;
+pub(super) type Count = Arc<AtomicU64>;
 
 /// One input's part.
 #[derive(Debug)]
 pub struct InputLedger {
+    name: String,
     accepted: Count,
     bytes: Count,
     filtered: Count,
@@ -21,6 +23,7 @@ pub struct InputLedger {
     added: Count,
     /// What filters hold: taken less let go.
     held: AtomicI64,
+    unrouted_bytes: Count,
 }
 
 impl InputLedger {
@@ -28,6 +31,7 @@ impl InputLedger {
     pub fn new(name: &str) -> Self {
         let count = |metric| registry().count(metric, &[("name", name)]);
         Self {
+            name: name.to_owned(),
             accepted: count("sluice_input_records_total"),
             bytes: count("sluice_input_bytes_total"),
             filtered: count("sluice_filtered_records_total"),
@@ -38,7 +42,13 @@ impl InputLedger {
             joined: count("sluice_joined_records_total"),
             added: count("sluice_added_records_total"),
             held: AtomicI64::new(0),
+            unrouted_bytes: count("sluice_unrouted_bytes_total"),
         }
+    }
+
+    /// The input's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Events taken off a socket, and their size.
@@ -73,70 +83,107 @@ impl InputLedger {
         self.held.load(Ordering::Relaxed).max(0).cast_unsigned()
     }
 
-    /// Events that no output wants.
-    pub fn unroute(&self, events: u64) {
+    /// Events that no output wants, and their size.
+    pub fn unroute(&self, events: u64, bytes: u64) {
         self.unrouted.fetch_add(events, Ordering::Relaxed);
+        self.unrouted_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Events taken so far, and their size.
+    pub fn accepted(&self) -> (u64, u64) {
+        (load(&self.accepted), load(&self.bytes))
+    }
+
+    /// Events so far that no output wanted, and their size.
+    pub fn unrouted(&self) -> (u64, u64) {
+        (load(&self.unrouted), load(&self.unrouted_bytes))
     }
 }
 
-/// One output's part.
-#[derive(Debug)]
-pub struct RouteLedger {
-    name: String,
-    routed: Count,
-    delivered: Count,
-    dropped: [Count; DropReason::ALL.len()],
-    retried: Count,
+/// What a filter has done to some events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filtered {
+    /// Events it was shown, and their size.
+    pub records: u64,
+    /// The size of those.
+    pub bytes: u64,
+    /// Events it dropped.
+    pub drop_records: u64,
+    /// The size of those.
+    pub drop_bytes: u64,
+    /// Events it made beside those it was shown.
+    pub add_records: u64,
 }
 
-impl RouteLedger {
-    /// Opens the book of an output.
+impl Filtered {
+    /// Notes an event that it was shown.
+    pub fn show(&mut self, bytes: u64) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    /// Notes that it dropped one.
+    pub fn drop(&mut self, bytes: u64) {
+        self.drop_records += 1;
+        self.drop_bytes += bytes;
+    }
+}
+
+/// One filter's part.
+#[derive(Debug)]
+pub struct FilterLedger {
+    name: String,
+    records: Count,
+    bytes: Count,
+    drop_records: Count,
+    drop_bytes: Count,
+    add_records: Count,
+}
+
+impl FilterLedger {
+    /// Opens the book of a filter.
     pub fn new(name: &str) -> Self {
         let count = |metric| registry().count(metric, &[("name", name)]);
         Self {
             name: name.to_owned(),
-            routed: count("sluice_output_routed_records_total"),
-            delivered: count("sluice_output_delivered_records_total"),
-            dropped: DropReason::ALL.map(|reason| {
-                registry().count(
-                    "sluice_dropped_records_total",
-                    &[("name", name), ("reason", reason.label())],
-                )
-            }),
-            retried: count("sluice_output_retried_records_total"),
+            records: count("sluice_filter_records_total"),
+            bytes: count("sluice_filter_bytes_total"),
+            drop_records: count("sluice_filter_drop_records_total"),
+            drop_bytes: count("sluice_filter_drop_bytes_total"),
+            add_records: count("sluice_filter_add_records_total"),
         }
     }
 
-    /// Events stored for this output.
-    pub fn route(&self, events: u64) {
-        self.routed.fetch_add(events, Ordering::Relaxed);
+    /// The filter's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Events the service has.
-    pub fn deliver(&self, events: u64) {
-        self.delivered.fetch_add(events, Ordering::Relaxed);
+    /// Books what it has done.
+    pub fn book(&self, done: Filtered) {
+        self.records.fetch_add(done.records, Ordering::Relaxed);
+        self.bytes.fetch_add(done.bytes, Ordering::Relaxed);
+        self.drop_records
+            .fetch_add(done.drop_records, Ordering::Relaxed);
+        self.drop_bytes
+            .fetch_add(done.drop_bytes, Ordering::Relaxed);
+        self.add_records
+            .fetch_add(done.add_records, Ordering::Relaxed);
     }
 
-    /// Events given up.
-    pub fn drop_events(&self, reason: DropReason, events: u64) {
-        if let Some(count) = self.dropped.get(reason.index()) {
-            count.fetch_add(events, Ordering::Relaxed);
+    /// What it has done so far.
+    pub fn done(&self) -> Filtered {
+        Filtered {
+            records: load(&self.records),
+            bytes: load(&self.bytes),
+            drop_records: load(&self.drop_records),
+            drop_bytes: load(&self.drop_bytes),
+            add_records: load(&self.add_records),
         }
-    }
-
-    /// Events that have to be sent again.
-    pub fn retry(&self, events: u64) {
-        self.retried.fetch_add(events, Ordering::Relaxed);
-    }
-
-    /// Events stored and not settled.
-    pub fn held(&self) -> u64 {
-        let settled: u64 = self.dropped.iter().chain([&self.delivered]).map(load).sum();
-        load(&self.routed).saturating_sub(settled)
     }
 }
 
-fn load(count: &Count) -> u64 {
+pub(super) fn load(count: &Count) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
@@ -150,6 +197,25 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// The book of an input, which an input of this name may have begun before a reload.
+    pub fn input(&mut self, name: &str) -> Arc<InputLedger> {
+        if let Some(known) = self.inputs.iter().find(|known| known.name == name) {
+            return Arc::clone(known);
+        }
+        let book = Arc::new(InputLedger::new(name));
+        self.inputs.push(Arc::clone(&book));
+        book
+    }
+
+    /// Adds the books of outputs. One of a name that was there before goes on counting where that stood, so one of them is enough.
+    pub fn add(&mut self, routes: Vec<Arc<RouteLedger>>) {
+        for route in routes {
+            if self.routes.iter().all(|known| known.name() != route.name()) {
+                self.routes.push(route);
+            }
+        }
+    }
+
     /// Events held by filters, and those stored and not settled, over all routes.
     pub fn held(&self) -> u64 {
         let in_filters: u64 = self.inputs.iter().map(|input| input.held()).sum();
@@ -186,11 +252,9 @@ impl fmt::Display for Ledger {
             write!(f, ", {what} {events}")?;
         }
         for route in &self.routes {
-            write!(f, "; {}: delivered {}", route.name, load(&route.delivered))?;
-            for (reason, count) in DropReason::ALL.iter().zip(&route.dropped) {
-                if load(count) > 0 {
-                    write!(f, ", dropped {} {}", reason.label(), load(count))?;
-                }
+            write!(f, "; {}: delivered {}", route.name(), route.delivered().0)?;
+            for (reason, count) in route.dropped() {
+                write!(f, ", dropped {} {count}", reason.label())?;
             }
             write!(f, ", left behind {}", route.held())?;
         }
@@ -210,14 +274,28 @@ mod tests {
         };
         ledger.inputs[0].accept(10, 100);
         ledger.inputs[0].filter(1);
-        ledger.inputs[0].unroute(2);
+        ledger.inputs[0].unroute(2, 20);
         ledger.routes[0].route(7);
-        ledger.routes[0].deliver(4);
+        ledger.routes[0].deliver(4, 40);
         ledger.routes[0].drop_events(DropReason::TooOld, 2);
         assert_eq!(ledger.held(), 1);
         assert_eq!(
             ledger.to_string(),
             "accepted 10, filtered 1, unrouted 2; ledger-test-out: delivered 4, dropped too_old 2, left behind 1"
         );
+    }
+
+    #[test]
+    fn a_name_that_stays_is_counted_once() {
+        let book = |name| vec![Arc::new(RouteLedger::new(name))];
+        let mut ledger = Ledger::default();
+        let first = ledger.input("ledger-test-stays");
+        assert!(Arc::ptr_eq(&first, &ledger.input("ledger-test-stays")));
+        ledger.add(book("ledger-test-stays"));
+        let later = book("ledger-test-stays");
+        ledger.add(later.clone());
+        ledger.add(book("ledger-test-comes"));
+        later[0].route(5);
+        assert_eq!((ledger.routes.len(), ledger.held()), (2, 5));
     }
 }

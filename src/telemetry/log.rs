@@ -4,12 +4,13 @@
 //! [2026/11/22 22:30:11.352] [ info] [output:cloudwatch_logs:cloudwatch_logs.0] text
 //! ```
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How much a line matters; also what `Log_Level` admits.
@@ -43,6 +44,20 @@ impl Level {
         })
     }
 
+    /// The levels that lines have.
+    pub const OF_LINES: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// Its name, as `Log_Level` and the counters write it.
+    pub fn name(self) -> &'static str {
+        self.label().trim_ascii_start()
+    }
+
     fn label(self) -> &'static str {
         match self {
             Self::Off => "  off",
@@ -58,6 +73,57 @@ impl Level {
 /// Everything up to this is written.
 static ADMITTED: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static FILE: OnceLock<File> = OnceLock::new();
+/// Lines written so far, by level.
+static LINES: [AtomicU64; 6] = [const { AtomicU64::new(0) }; 6];
+static TROUBLE: Mutex<VecDeque<Trouble>> = Mutex::new(VecDeque::new());
+
+/// So many of the last warnings and errors are kept for the status page, and so much of each.
+const TROUBLE_LINES: usize = 20;
+const TROUBLE_BYTES: usize = 512;
+
+/// A warning or an error that was written.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// When, as in the log.
+    pub at: String,
+    /// Which of the two.
+    pub level: Level,
+    /// Who says so.
+    pub component: String,
+    /// What it says, cut if it is long.
+    pub text: String,
+}
+
+/// How many lines of this level were written.
+pub fn lines(level: Level) -> u64 {
+    LINES
+        .get(level as usize)
+        .map_or(0, |lines| lines.load(Ordering::Relaxed))
+}
+
+/// The last warnings and errors, the newest first.
+pub fn trouble() -> Vec<Trouble> {
+    kept().iter().rev().cloned().collect()
+}
+
+fn kept() -> MutexGuard<'static, VecDeque<Trouble>> {
+    TROUBLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn keep(level: Level, at: &jiff::Zoned, component: &str, text: fmt::Arguments<'_>) {
+    let mut text = text.to_string();
+    text.truncate(text.floor_char_boundary(TROUBLE_BYTES));
+    let mut kept = kept();
+    if kept.len() >= TROUBLE_LINES {
+        kept.pop_front();
+    }
+    kept.push_back(Trouble {
+        at: at.strftime("%Y/%m/%d %H:%M:%S").to_string(),
+        level,
+        component: component.to_owned(),
+        text,
+    });
+}
 
 /// The components that have a level of their own.
 static OWN: RwLock<Vec<(String, Level)>> = RwLock::new(Vec::new());
@@ -127,7 +193,13 @@ pub fn write(level: Level, component: &str, text: fmt::Arguments<'_>) {
     if !admits(level) || !admits_of(component, level) {
         return;
     }
+    if let Some(lines) = LINES.get(level as usize) {
+        lines.fetch_add(1, Ordering::Relaxed);
+    }
     let now = jiff::Zoned::now();
+    if level <= Level::Warn {
+        keep(level, &now, component, text);
+    }
     let line = if JSON.load(Ordering::Relaxed) {
         json_line(&now, level, component, text)
     } else {
@@ -231,6 +303,19 @@ macro_rules! debug {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_warnings_are_kept_and_cut() {
+        let long = "é".repeat(TROUBLE_BYTES);
+        let now = jiff::Zoned::now();
+        for _ in 0..=TROUBLE_LINES {
+            keep(Level::Warn, &now, "log-test", format_args!("{long}"));
+        }
+        let kept = trouble();
+        assert_eq!(kept.len(), TROUBLE_LINES);
+        let mine = kept.iter().find(|line| line.component == "log-test");
+        assert_eq!(mine.unwrap().text, "é".repeat(TROUBLE_BYTES / 2));
+    }
 
     #[test]
     fn a_line_is_text_or_json() {

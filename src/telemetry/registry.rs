@@ -1,18 +1,46 @@
-//! Counters of the process: a [`metrics::Recorder`] whose values can be read back as text.
+//! The metrics of the process: a [`metrics::Recorder`] whose values can be read back, as text or as families.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-type Counters = BTreeMap<String, Arc<AtomicU64>>;
+use super::family::{Family, Kind, Labels, Sample, Value};
+use super::histogram::Buckets;
 
-/// Every counter under its name and labels, as the text format writes them.
+/// Every metric under its name, and there under its labels.
 #[derive(Debug, Default)]
 pub struct Registry {
-    counters: Mutex<Counters>,
+    metrics: Mutex<BTreeMap<String, BTreeMap<Labels, Cell>>>,
+    help: Mutex<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone)]
+enum Cell {
+    Counter(Arc<AtomicU64>),
+    /// The bits of an `f64`.
+    Gauge(Arc<AtomicU64>),
+    Histogram(Arc<Buckets>),
+}
+
+impl Cell {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Counter(_) => Kind::Counter,
+            Self::Gauge(_) => Kind::Gauge,
+            Self::Histogram(_) => Kind::Histogram,
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Counter(count) => Value::Count(count.load(Ordering::Relaxed)),
+            Self::Gauge(bits) => Value::Number(f64::from_bits(bits.load(Ordering::Relaxed))),
+            Self::Histogram(buckets) => Value::Spread(buckets.spread()),
+        }
+    }
 }
 
 /// The registry of this process; the first call installs it behind the `metrics` macros.
@@ -28,54 +56,112 @@ pub fn registry() -> &'static Registry {
 impl Registry {
     /// The counter under this name and these labels, made at the first call.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Arc<AtomicU64> {
-        let mut key = name.to_owned();
-        for (index, (label, value)) in labels.iter().enumerate() {
-            let open = if index == 0 { '{' } else { ',' };
-            // `Debug` escapes quotes, backslashes and newlines as the text format wants them.
-            let _infallible = write!(key, "{open}{label}={value:?}");
+        match self.cell(name, labels, || Cell::Counter(Arc::default())) {
+            Cell::Counter(count) => count,
+            // Two metrics of one name and different kinds: a mistake in the program, which must not end it.
+            _ => Arc::default(),
         }
-        if !labels.is_empty() {
-            key.push('}');
+    }
+
+    /// The histogram under this name and these labels, made at the first call.
+    pub(super) fn buckets(&self, name: &str, labels: &[(&str, &str)]) -> Arc<Buckets> {
+        match self.cell(name, labels, || Cell::Histogram(Arc::default())) {
+            Cell::Histogram(buckets) => buckets,
+            _ => Arc::default(),
         }
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(counters.entry(key).or_default())
+    }
+
+    fn cell(&self, name: &str, labels: &[(&str, &str)], make: impl FnOnce() -> Cell) -> Cell {
+        let mut metrics = lock(&self.metrics);
+        if !metrics.contains_key(name) {
+            metrics.insert(name.to_owned(), BTreeMap::new());
+        }
+        let Some(series) = metrics.get_mut(name) else {
+            return make();
+        };
+        series
+            .entry(Labels::new(labels))
+            .or_insert_with(make)
+            .clone()
     }
 
     /// All counters, a line each, in the text format of Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (key, value) in self
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            let _infallible = writeln!(text, "{key} {}", value.load(Ordering::Relaxed));
+        for (name, series) in lock(&self.metrics).iter() {
+            for (labels, cell) in series {
+                if let Value::Count(count) = cell.value() {
+                    let _infallible = writeln!(text, "{name}{labels} {count}");
+                }
+            }
         }
         text
     }
+
+    /// Every metric whose name begins so, sorted by name.
+    pub fn families(&self, prefix: &str) -> Vec<Family> {
+        let help = lock(&self.help);
+        let metrics = lock(&self.metrics);
+        let wanted = metrics.range(prefix.to_owned()..);
+        let wanted = wanted.take_while(|(name, _)| name.starts_with(prefix));
+        wanted
+            .filter_map(|(name, series)| {
+                let kind = series.values().next()?.kind();
+                let samples = series.iter().map(|(labels, cell)| Sample {
+                    labels: labels.clone(),
+                    value: cell.value(),
+                });
+                Some(Family {
+                    name: name.clone(),
+                    help: help.get(name).cloned().unwrap_or_default(),
+                    kind,
+                    samples: samples.collect(),
+                })
+            })
+            .collect()
+    }
+
+    fn describe(&self, name: &KeyName, help: &SharedString) {
+        lock(&self.help).insert(name.as_str().to_owned(), help.to_string());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn labels(key: &Key) -> Vec<(&str, &str)> {
+    key.labels()
+        .map(|label| (label.key(), label.value()))
+        .collect()
 }
 
 impl Recorder for &'static Registry {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, &help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, &help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, &help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let labels: Vec<_> = key
-            .labels()
-            .map(|label| (label.key(), label.value()))
-            .collect();
-        Counter::from_arc(self.count(key.name(), &labels))
+        Counter::from_arc(self.count(key.name(), &labels(key)))
     }
 
-    /// Sluice has counters only.
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        match self.cell(key.name(), &labels(key), || Cell::Gauge(Arc::default())) {
+            Cell::Gauge(bits) => Gauge::from_arc(bits),
+            _ => Gauge::noop(),
+        }
     }
 
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.buckets(key.name(), &labels(key)))
     }
 }
 
@@ -86,16 +172,46 @@ mod tests {
     #[test]
     fn a_counter_is_found_again_and_written_as_text() {
         let registry = Registry::default();
+        let labels = [("name", "x\"y"), ("reason", "z")];
         registry
-            .count("a_total", &[("name", "x\"y"), ("reason", "z")])
+            .count("a_total", &labels)
             .fetch_add(2, Ordering::Relaxed);
         registry
-            .count("a_total", &[("name", "x\"y"), ("reason", "z")])
+            .count("a_total", &labels)
             .fetch_add(1, Ordering::Relaxed);
         registry.count("b_total", &[]);
         assert_eq!(
             registry.text(),
             "a_total{name=\"x\\\"y\",reason=\"z\"} 3\nb_total 0\n"
         );
+    }
+
+    #[test]
+    fn families_are_found_by_the_beginning_of_their_name() {
+        let registry = Registry::default();
+        registry.count("a_total", &[]);
+        registry.count("b_one_total", &[("name", "x")]);
+        registry.buckets("b_two_seconds", &[]);
+        registry.count("c_total", &[]);
+        let families = registry.families("b_");
+        let kinds: Vec<_> = families
+            .iter()
+            .map(|family| (family.name.as_str(), family.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("b_one_total", Kind::Counter),
+                ("b_two_seconds", Kind::Histogram)
+            ]
+        );
+    }
+
+    #[test]
+    fn one_name_for_two_kinds_ends_nothing() {
+        let registry = Registry::default();
+        registry.count("a", &[]).fetch_add(1, Ordering::Relaxed);
+        registry.buckets("a", &[]).observe(1.0);
+        assert_eq!(registry.text(), "a 1\n");
     }
 }

@@ -24,6 +24,8 @@ mod handshake;
 mod forward_output;
 // `sluice --health`.
 mod health;
+// The HTTP server: what it answers, and to whom.
+mod http;
 // To any HTTP server.
 mod http_output;
 // What no service may be sent.
@@ -36,6 +38,8 @@ mod partial;
 mod partial_failure;
 // Services reached through an HTTP proxy.
 mod proxy;
+// Another configuration while records flow.
+mod reload;
 // Faults that pass, and faults that do not.
 mod retry;
 // The configurations of the FireLens examples.

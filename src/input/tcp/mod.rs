@@ -144,6 +144,10 @@ impl Input for Tcp {
         Ok(())
     }
 
+    fn has_peers(&self) -> bool {
+        true
+    }
+
     fn run(mut self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let component = context.component();

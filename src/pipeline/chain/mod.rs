@@ -17,6 +17,7 @@ use super::dispatch::{Dispatcher, Lane, Tally};
 use crate::budget::Charge;
 use crate::event::{Block, Event, Receipt};
 use crate::filter::{Link, Operator, Outbox, Passage, Scratch, Verdict, View, Way};
+use crate::telemetry::Filtered;
 
 /// The operators of one stream.
 #[derive(Default)]
@@ -99,9 +100,21 @@ pub(super) struct Runner {
     out: Block,
     /// Of the events at work, and of those that come out because of them.
     receipts: Vec<Receipt>,
+    /// What each filter of the chain has done and is not booked yet.
+    pub(super) filtered: Vec<Filtered>,
 }
 
 impl Runner {
+    /// Notes what the filter at a place of the chain has done.
+    pub(super) fn note(&mut self, place: usize, note: impl FnOnce(&mut Filtered)) {
+        if self.filtered.len() <= place {
+            self.filtered.resize(place + 1, Filtered::default());
+        }
+        if let Some(done) = self.filtered.get_mut(place) {
+            note(done);
+        }
+    }
+
     /// Runs the events of a lane, which came in messages that begin at `chunks`, and stores what comes out.
     pub(super) fn pass(
         &mut self,
@@ -224,10 +237,14 @@ impl Passing<'_> {
     fn event(&mut self, event: Event<'_>, first: usize, passage: Passage) {
         let mut scratch = self.runner.scratches.pop().unwrap_or_default();
         let mut view = View::open(self.lane.tag.as_bytes(), event, &mut scratch);
-        match self.steps(&mut view, first, passage) {
+        let bytes = event.record.len() as u64;
+        match self.steps(&mut view, first, passage, bytes) {
             Verdict::Drop => self.tally.filtered += 1,
             Verdict::Taken => self.tally.taken += 1,
-            Verdict::Keep if !self.lane.is_routed() => self.tally.unrouted += 1,
+            Verdict::Keep if !self.lane.is_routed() => {
+                self.tally.unrouted += 1;
+                self.tally.unrouted_bytes += bytes;
+            }
             Verdict::Keep => self
                 .runner
                 .out
@@ -236,8 +253,15 @@ impl Passing<'_> {
         self.runner.scratches.push(scratch);
     }
 
-    fn steps(&mut self, view: &mut View<'_>, first: usize, passage: Passage) -> Verdict {
+    fn steps(
+        &mut self,
+        view: &mut View<'_>,
+        first: usize,
+        passage: Passage,
+        bytes: u64,
+    ) -> Verdict {
         for (step, place) in self.lane.filters.iter().enumerate().skip(first) {
+            self.runner.note(*place, |done| done.show(bytes));
             let verdict = match &self.dispatcher.link(*place) {
                 Some(Link::Filter(filter)) => filter.apply(view),
                 Some(Link::Operator(_)) => {
@@ -247,6 +271,9 @@ impl Passing<'_> {
                 }
                 None => Verdict::Keep,
             };
+            if verdict == Verdict::Drop {
+                self.runner.note(*place, |done| done.drop(bytes));
+            }
             if verdict != Verdict::Keep {
                 return verdict;
             }
@@ -275,6 +302,10 @@ impl Passing<'_> {
         self.tally.settled += counts.settled;
         self.tally.joined += counts.joined;
         self.tally.added += counts.added;
+        self.runner.note(place, |done| {
+            done.drop_records += counts.joined;
+            done.add_records += counts.added;
+        });
         for emitted in outbox.emitted() {
             match emitted.way {
                 Way::Next => self.event(emitted.event, step + 1, emitted.passage),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::budget::Budget;
-use crate::buffer::{BATCH_MAX, Inbox, Message, Pool};
+use crate::buffer::{BATCH_MAX, Inbox, Message, Pool, Source};
 use crate::config::testing::configured;
 use crate::event::{Event, EventTime};
 use crate::filter::{
@@ -17,7 +17,7 @@ use crate::parser::Parsers;
 use crate::pipeline::dispatch::{ChainLink, Dispatcher, Route, Stages};
 use crate::pipeline::release::Releaser;
 use crate::router::Matcher;
-use crate::telemetry::{InputLedger, RouteLedger};
+use crate::telemetry::{FilterLedger, InputLedger, RouteLedger};
 
 /// Holds events until one comes whose `log` is `end`, and joins their texts in the `log` of the first; also when they have waited
 /// for [`PATIENCE`].
@@ -136,6 +136,7 @@ fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
         matcher: matching(glob),
         processor_of: None,
         link,
+        ledger: Some(Arc::new(FilterLedger::new(name))),
     }
 }
 
@@ -144,6 +145,7 @@ fn operator(glob: &str, maker: impl MakeOperator + 'static) -> ChainLink {
         matcher: matching(glob),
         processor_of: None,
         link: Link::Operator(Box::new(maker)),
+        ledger: None,
     }
 }
 
@@ -163,6 +165,7 @@ impl Bench {
             }],
             pool: Arc::new(Pool::new(BATCH_MAX)),
             linger: Duration::ZERO,
+            _alive: watch::Sender::new(()),
         };
         let budget = Budget::new(1 << 20);
         let ledger = Arc::new(InputLedger::new(name));
@@ -170,8 +173,9 @@ impl Bench {
             Arc::new(stages),
             Arc::clone(&budget),
             Arc::clone(&ledger),
+            Source::new("in.0".into()),
             name.to_owned(),
-            0,
+            Some(0),
         );
         Self {
             dispatcher,

@@ -5,6 +5,7 @@
 mod bucket;
 mod client;
 mod frames;
+mod http;
 mod load;
 pub(crate) mod msgpack;
 mod process;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub(crate) use bucket::Bucket;
 pub(crate) use client::Client;
 pub(crate) use frames::{Frame, ack, now};
+pub(crate) use http::{Reply, ask};
 pub(crate) use load::Load;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;

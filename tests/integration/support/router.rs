@@ -108,10 +108,14 @@ impl Router {
         self.section("OUTPUT", "file", &[&[("File", file)], settings].concat())
     }
 
+    fn config(&self) -> String {
+        self.service.clone() + &self.sections
+    }
+
     /// Starts it and waits for nothing.
     pub(crate) fn launch(self) -> Running {
         let config = self.folder.path().join("sluice.conf");
-        std::fs::write(&config, self.service + &self.sections).unwrap();
+        std::fs::write(&config, self.config()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command
             .args(["-c", "sluice.conf"])
@@ -152,6 +156,19 @@ impl Running {
     /// Where the first forward input listens.
     pub(crate) fn forward(&self) -> SocketAddr {
         self.address("forward.0")
+    }
+
+    /// Where the HTTP server listens.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.process.line("that the HTTP server listens", |line| {
+            let (_, port) = line.split_once("listen iface=127.0.0.1 tcp_port=")?;
+            Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+        })
+    }
+
+    /// Writes the configuration of another router into its folder.
+    pub(crate) fn configure(&self, other: &Router) {
+        std::fs::write(self.path("sluice.conf"), other.config()).unwrap();
     }
 
     /// Connects to the first forward input.

@@ -1,0 +1,418 @@
+//! The pipeline as it runs, and how a plan becomes it: at the start, and again at a reload.
+//!
+//! A reload changes as little as it can:
+//!
+//! | what | when it is the same | when it is not |
+//! |---|---|---|
+//! | input | runs on, with its sockets and peers | the new one takes over its listening sockets; the old one serves the peers it has until they leave |
+//! | filters | are made anew, and let go of what they hold | the same |
+//! | output | runs on, with what it holds | see `outputs.rs` |
+//!
+//! Every connection goes on to the new filters and outputs at its next commit (`switch.rs`). Nothing is changed before
+//! everything that can fail has been done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::build::{Plan, PlannedFilter, PlannedInput};
+use super::dispatch::{ChainLink, Dispatcher, Stages};
+use super::identity::Identity;
+use super::monitor::Monitor;
+use super::outputs::Outputs;
+use super::release::Releaser;
+use super::service::Service;
+use super::switch::Switch;
+use crate::budget::Budget;
+use crate::buffer::{BATCH_MAX, Pool, Source};
+use crate::filter::{Halt, Link};
+use crate::input::{self, Activity, Context, InputId, Pause, Phase, Requests};
+use crate::router::Matcher;
+use crate::telemetry::{FilterLedger, FilterView, InputLedger, Ledger, log};
+
+/// An input without peers that a reload replaces has this long to stop before the new one starts.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// An input that runs.
+pub(super) struct LiveInput {
+    id: InputId,
+    identity: Identity,
+    has_peers: bool,
+    pub(super) plugin: String,
+    pub(super) name: Arc<str>,
+    component: Arc<str>,
+    pub(super) ledger: Arc<InputLedger>,
+    pub(super) source: Arc<Source>,
+    pub(super) budget: Arc<Budget>,
+    /// `Mem_Buf_Limit`, or 0.
+    pub(super) limit: u64,
+    pub(super) pause: Arc<Pause>,
+    switch: Arc<Switch>,
+    activity: Arc<Activity>,
+    phase: Arc<watch::Sender<Phase>>,
+    task: JoinHandle<()>,
+}
+
+/// Everything that runs.
+pub(super) struct Engine {
+    pub(super) service: Service,
+    /// Whether a filter wants the end.
+    pub(super) halt: Halt,
+    /// What inputs ask for.
+    pub(super) requests: Arc<Requests>,
+    pub(super) budget: Arc<Budget>,
+    /// The books of all inputs and outputs that ever ran.
+    pub(super) ledger: Ledger,
+    pub(super) inputs: Vec<LiveInput>,
+    pub(super) filters: Vec<FilterView>,
+    pub(super) outputs: Outputs,
+    /// Inputs that serve their last peers.
+    leaving: Vec<LiveInput>,
+    /// What lets go of the events that filters hold, for each input and each configuration it has sessions of.
+    releasing: Vec<Releasing>,
+    pool: Arc<Pool>,
+}
+
+/// What a change came to.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) inputs_kept: usize,
+    pub(super) inputs_started: usize,
+    pub(super) outputs_kept: usize,
+    pub(super) outputs_started: usize,
+}
+
+impl Engine {
+    /// Nothing runs yet.
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            service: plan.service.clone(),
+            halt: plan.halt.clone(),
+            requests: Arc::default(),
+            budget: Budget::of_process(),
+            ledger: Ledger::default(),
+            inputs: Vec::new(),
+            filters: Vec::new(),
+            outputs: Outputs::default(),
+            leaving: Vec::new(),
+            releasing: Vec::new(),
+            pool: Arc::new(Pool::new(BATCH_MAX)),
+        }
+    }
+
+    /// Runs a plan instead of what runs now.
+    ///
+    /// # Errors
+    /// When a socket cannot be bound, with a sentence that says which and what to do; nothing has changed then.
+    pub(super) async fn apply(
+        &mut self,
+        plan: Plan,
+        monitor: &mut Monitor,
+    ) -> Result<Change, String> {
+        let Plan {
+            service,
+            inputs,
+            filters,
+            outputs,
+            halt,
+            levels,
+        } = plan;
+        service.storage.make_folder()?;
+        let mut fresh = Vec::new();
+        let mut stays = vec![false; self.inputs.len()];
+        let mut order = Vec::new();
+        let mut processors = Vec::new();
+        for (place, mut planned) in inputs.into_iter().enumerate() {
+            order.push(Arc::clone(&planned.name));
+            for link in std::mem::take(&mut planned.processors) {
+                processors.push((place, link));
+            }
+            let same = |(live, stays): (&LiveInput, &mut bool)| {
+                let same = !*stays && live.is(&planned);
+                *stays |= same;
+                same
+            };
+            if !self.inputs.iter().zip(&mut stays).any(same) {
+                fresh.push((InputId::fresh(), planned));
+            }
+        }
+        let leaving = self.inputs.iter().zip(&stays);
+        let leaving = leaving
+            .filter(|(_, stays)| !**stays)
+            .map(|(live, _)| live.id);
+        let leaving: Vec<InputId> = leaving.collect();
+        for (id, planned) in &mut fresh {
+            input::bind(planned.input.as_mut(), *id, &leaving)?;
+        }
+        monitor.bind(service.http.as_ref())?;
+
+        // From here on nothing fails.
+        let mut change = Change {
+            inputs_kept: self.inputs.len() - leaving.len(),
+            inputs_started: fresh.len(),
+            ..Change::default()
+        };
+        let routes = self.outputs.apply(outputs, &mut change);
+        let mut chain: Vec<_> = processors.into_iter().map(open_processor).collect();
+        let (links, views): (Vec<_>, _) = filters.into_iter().map(open_filter).unzip();
+        chain.extend(links);
+        self.filters = views;
+        log::admit_own(levels);
+        let (alive, gone) = watch::channel(());
+        let stages = Arc::new(Stages {
+            chain,
+            routes,
+            pool: Arc::clone(&self.pool),
+            linger: service.flush,
+            _alive: alive,
+        });
+        (self.service, self.halt) = (service, halt);
+        self.releasing
+            .retain(|releasing| !releasing.task.is_finished());
+        for live in self.inputs.iter().chain(&self.leaving) {
+            let place = order.iter().position(|name| *name == live.name);
+            let (dispatcher, releasing) = live.dispatcher(&stages, place);
+            self.releasing.extend(releasing);
+            live.switch.replace(dispatcher);
+        }
+        self.dismiss(&stays).await;
+        for (id, planned) in fresh {
+            let place = order.iter().position(|name| *name == planned.name);
+            let live = self.start(id, planned, &stages, place);
+            self.inputs.push(live);
+        }
+        let place = |live: &LiveInput| order.iter().position(|name| *name == live.name);
+        self.inputs.sort_by_key(place);
+        self.outputs.retire(gone);
+        self.ledger.add(self.outputs.ledgers());
+        monitor.show(self);
+        Ok(change)
+    }
+
+    /// Takes leave of the inputs that do not stay.
+    async fn dismiss(&mut self, stays: &[bool]) {
+        let mut stays = stays.iter();
+        let gone: Vec<LiveInput> = self
+            .inputs
+            .extract_if(.., |_| !stays.next().copied().unwrap_or(true))
+            .collect();
+        for live in &gone {
+            input::give_up(live.id);
+            live.phase.send_replace(if live.has_peers {
+                Phase::Drain
+            } else {
+                Phase::Close
+            });
+        }
+        self.leaving.retain(|live| !live.task.is_finished());
+        for mut live in gone {
+            if live.has_peers {
+                let (activity, phase) = (Arc::clone(&live.activity), Arc::clone(&live.phase));
+                tokio::spawn(async move {
+                    activity.idle().await;
+                    phase.send_replace(Phase::Close);
+                });
+                self.leaving.push(live);
+            } else if tokio::time::timeout(CLOSE_WITHIN, &mut live.task)
+                .await
+                .is_err()
+            {
+                crate::warning!(
+                    "reload",
+                    "{} has not stopped within {} seconds; it goes on beside what takes its place",
+                    live.name,
+                    CLOSE_WITHIN.as_secs()
+                );
+                self.leaving.push(live);
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: InputId,
+        planned: PlannedInput,
+        stages: &Arc<Stages>,
+        place: Option<usize>,
+    ) -> LiveInput {
+        let budget = match planned.mem_buf_limit {
+            Some(limit) => Budget::inside(&self.budget, limit),
+            None => Arc::clone(&self.budget),
+        };
+        let ledger = self.ledger.input(&planned.name);
+        let source = Source::new(Arc::clone(&planned.name));
+        let component = Arc::clone(&planned.component);
+        let (dispatcher, releasing) =
+            dispatcher(stages, place, &component, &budget, &ledger, &source);
+        self.releasing.extend(releasing);
+        let (phase, phases) = watch::channel(Phase::Run);
+        let switch = Arc::new(Switch::new(dispatcher));
+        let activity = Arc::new(Activity::default());
+        let pause = Arc::new(Pause::new(Arc::clone(&planned.name)));
+        let context = Context {
+            pause: Arc::clone(&pause),
+            name: Arc::clone(&planned.name),
+            component: Arc::clone(&component),
+            tag: planned.tag,
+            budget: Arc::clone(&budget),
+            dispatch: Arc::clone(&switch) as _,
+            activity: Arc::clone(&activity),
+            requests: Arc::clone(&self.requests),
+            phase: phases,
+        };
+        LiveInput {
+            id,
+            identity: planned.identity,
+            has_peers: planned.input.has_peers(),
+            plugin: planned.plugin,
+            name: planned.name,
+            component,
+            ledger,
+            source,
+            budget,
+            limit: planned.mem_buf_limit.unwrap_or(0),
+            pause,
+            switch,
+            activity,
+            phase: Arc::new(phase),
+            task: tokio::spawn(planned.input.run(context)),
+        }
+    }
+
+    /// Tells every input what the process is doing.
+    pub(super) fn enter(&self, phase: Phase) {
+        for live in self.inputs.iter().chain(&self.leaving) {
+            live.phase.send_replace(phase);
+        }
+    }
+
+    /// Bytes read so far and connections open now, over all inputs.
+    pub(super) fn activity(&self) -> (u64, usize) {
+        let live = self.inputs.iter().chain(&self.leaving);
+        live.fold((0, 0), |(bytes, connections), live| {
+            let activity = &live.activity;
+            (
+                bytes + activity.bytes(),
+                connections + activity.connections(),
+            )
+        })
+    }
+
+    /// Has everything go that filters hold.
+    pub(super) fn release(&self) {
+        for releasing in &self.releasing {
+            releasing.end.send_replace(true);
+        }
+    }
+
+    /// Waits until it has gone.
+    pub(super) async fn released(&mut self) {
+        for releasing in self.releasing.drain(..) {
+            // It cannot be cancelled, and a panic ends the process.
+            drop(releasing.task.await);
+        }
+    }
+
+    /// Waits until every input has stopped.
+    pub(super) async fn inputs_stopped(&mut self) {
+        for live in self.inputs.drain(..).chain(self.leaving.drain(..)) {
+            // It cannot be cancelled, and a panic ends the process.
+            drop(live.task.await);
+        }
+    }
+}
+
+impl LiveInput {
+    fn is(&self, planned: &PlannedInput) -> bool {
+        self.name == planned.name && self.identity == planned.identity
+    }
+
+    fn dispatcher(
+        &self,
+        stages: &Arc<Stages>,
+        place: Option<usize>,
+    ) -> (Arc<Dispatcher>, Option<Releasing>) {
+        let component = &self.component;
+        dispatcher(
+            stages,
+            place,
+            component,
+            &self.budget,
+            &self.ledger,
+            &self.source,
+        )
+    }
+}
+
+/// The way of an input's events through these stages; `place` is the input's among those of the plan, whose processors it has.
+fn dispatcher(
+    stages: &Arc<Stages>,
+    place: Option<usize>,
+    component: &str,
+    budget: &Arc<Budget>,
+    ledger: &Arc<InputLedger>,
+    source: &Arc<Source>,
+) -> (Arc<Dispatcher>, Option<Releasing>) {
+    let dispatcher = Dispatcher::new(
+        Arc::clone(stages),
+        Arc::clone(budget),
+        Arc::clone(ledger),
+        Arc::clone(source),
+        component.to_owned(),
+        place,
+    );
+    let (counted, sessions) = dispatcher.counted();
+    let is_operator = |link: &ChainLink| matches!(link.link, Link::Operator(_));
+    let holds = stages.chain.iter().any(is_operator);
+    let releasing = holds.then(|| Releasing::start(dispatcher, sessions));
+    (Arc::new(counted), releasing)
+}
+
+/// A running [`Releaser`].
+struct Releasing {
+    end: Arc<watch::Sender<bool>>,
+    task: JoinHandle<()>,
+}
+
+impl Releasing {
+    /// Lets go of everything and ends when no session is left that could have something held.
+    fn start(dispatcher: Dispatcher, mut sessions: watch::Receiver<()>) -> Self {
+        let (end, ended) = watch::channel(false);
+        let end = Arc::new(end);
+        let last = Arc::clone(&end);
+        tokio::spawn(async move {
+            while sessions.changed().await.is_ok() {}
+            last.send_replace(true);
+        });
+        let task = tokio::spawn(Releaser::new(dispatcher).run(ended));
+        Self { end, task }
+    }
+}
+
+/// Processors are counted with the inputs they belong to.
+fn open_processor((place, link): (usize, Link)) -> ChainLink {
+    ChainLink {
+        matcher: Matcher::all(),
+        processor_of: Some(place),
+        link,
+        ledger: None,
+    }
+}
+
+fn open_filter(planned: PlannedFilter) -> (ChainLink, FilterView) {
+    let ledger = Arc::new(FilterLedger::new(&planned.name));
+    let view = FilterView {
+        plugin: planned.plugin,
+        ledger: Arc::clone(&ledger),
+        matching: planned.matching,
+    };
+    let link = ChainLink {
+        matcher: planned.matcher,
+        processor_of: None,
+        link: planned.link,
+        ledger: Some(ledger),
+    };
+    (link, view)
+}
