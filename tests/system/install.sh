@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(cd "$here/../.." && pwd)/target/system
 mkdir -p "$work"
 
-debian_packages="buildah ca-certificates debootstrap docker.io gcc golang-go
+debian_packages="buildah ca-certificates chromium chromium-driver debootstrap docker.io gcc golang-go
     golang-github-fluent-fluent-logger-golang-dev libc6-dev nodejs npm python3-venv runc"
 
 is_installed() {
