@@ -113,7 +113,7 @@ impl Registry {
                 });
                 Some(Family {
                     name: name.clone(),
-                    help: help.get(name).cloned().unwrap_or_default(),
+                    help: help.get(name).map_or_else(undescribed, String::clone),
                     kind,
                     samples: samples.collect(),
                 })
@@ -124,6 +124,10 @@ impl Registry {
     fn describe(&self, name: &KeyName, help: &SharedString) {
         lock(&self.help).insert(name.as_str().to_owned(), help.to_string());
     }
+}
+
+fn undescribed() -> String {
+    "See docs/metrics.md.".to_owned()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

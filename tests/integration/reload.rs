@@ -123,6 +123,39 @@ fn connections_of_an_unchanged_input_go_on_to_the_new_outputs() {
 }
 
 #[test]
+fn what_a_filter_holds_is_let_go_in_its_place() {
+    let join = [
+        ("Match", "*"),
+        ("multiline.parser", "java"),
+        ("multiline.key_content", "log"),
+        // Longer than any test.
+        ("flush_ms", "600000"),
+    ];
+    let with = |file| {
+        self::router()
+            .forward(&[])
+            .section("FILTER", "multiline", &join)
+            .file("all.txt", &[("Alias", "all"), ("Format", file)])
+    };
+    let mut router = with("plain").start();
+    let mut client = router.connect();
+    let head = "java.lang.Exception: first";
+    client.send(&Frame::new("app").log(head).chunk("1"));
+    assert_eq!(client.read(ack("1").len()), ack("1"));
+    router.configure(&with("out_file"));
+    reload(&router);
+    client.send(&Frame::new("app").log("a line by itself").chunk("2"));
+    assert_eq!(client.read(ack("2").len()), ack("2"));
+    client.finish();
+    router.terminate();
+    let (_, closing) = router.end();
+    let text = std::fs::read_to_string(router.path("all.txt")).unwrap();
+    let places = [head, "a line by itself"].map(|line| text.find(line));
+    assert!(places[0].is_some() && places[0] < places[1], "{text}");
+    assert!(closing.contains("delivered 2, left behind 0"), "{closing}");
+}
+
+#[test]
 fn what_an_output_holds_goes_to_the_output_that_takes_its_alias() {
     let sink = Sink::start();
     // Nobody listens there.

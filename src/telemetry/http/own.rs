@@ -159,6 +159,10 @@ fn describe() {
 }
 
 const HELP: &[(&str, &str)] = &[
+    (
+        "sluice_added_records_total",
+        "Events that filters made beside those that came.",
+    ),
     ("sluice_budget_limit_bytes", "Bytes the process may hold."),
     ("sluice_budget_used_bytes", "Bytes it holds."),
     (
@@ -191,6 +195,10 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("sluice_input_bytes_total", "Bytes taken in."),
     ("sluice_input_records_total", "Events taken in."),
+    (
+        "sluice_joined_records_total",
+        "Events that filters made part of others.",
+    ),
     (
         "sluice_output_delivered_bytes_total",
         "Bytes that the service has.",
