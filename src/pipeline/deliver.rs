@@ -370,10 +370,16 @@ impl Deliver {
             }
         }
         let taken = sent.encoded.taken().saturating_sub(lost);
-        self.delivery
-            .ledger
-            .deliver(taken as u64, weight(&sent.pieces));
-        note_latency(&self.delivery.ledger, &sent.pieces);
+        let ledger = &self.delivery.ledger;
+        if taken > 0 {
+            ledger.deliver(taken as u64, weight(&sent.pieces));
+            note_latency(ledger, &sent.pieces);
+        } else if let Some((_, reason)) = rejected.iter().find(|(_, it)| *it == DropReason::Refused)
+        {
+            // The events are booked above; this is a failure of their batches as a whole.
+            ledger.refuse(*reason, sent.pieces.len() as u64, 0);
+            ledger.fail("the service refuses these events for good");
+        }
         self.succeed(sent.lane);
     }
 
