@@ -138,6 +138,10 @@ impl Input for Syslog {
         Ok(())
     }
 
+    fn has_peers(&self) -> bool {
+        self.is_stream
+    }
+
     fn run(mut self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             crate::info!(&context.component(), "listening on {}", self.address);

@@ -128,6 +128,10 @@ impl Input for Http {
         Ok(())
     }
 
+    fn has_peers(&self) -> bool {
+        true
+    }
+
     fn run(mut self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let Some(mut listener) = self.listener.take() else {
