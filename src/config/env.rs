@@ -6,7 +6,7 @@
 //! as they are. What a variable holds is never looked at again, so a secret may contain any
 //! character.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// The variables of a configuration.
@@ -15,6 +15,8 @@ pub struct Variables {
     values: HashMap<String, String>,
     /// Those whose values come from a file that is there to hold a secret.
     from_files: HashSet<String>,
+    /// The names that the configuration has set.
+    own: BTreeSet<String>,
 }
 
 /// A value with its variables replaced.
@@ -40,7 +42,8 @@ impl Variables {
         if !variables.values.contains_key("HOSTNAME")
             && let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname")
         {
-            variables.set("HOSTNAME", name.trim_end());
+            let name = name.trim_end().to_owned();
+            variables.values.insert("HOSTNAME".to_owned(), name);
         }
         variables
     }
@@ -56,11 +59,13 @@ impl Variables {
         Self {
             values,
             from_files: HashSet::new(),
+            own: BTreeSet::new(),
         }
     }
 
     /// Sets a variable, as `@SET` does.
     pub fn set(&mut self, name: &str, value: &str) {
+        self.own.insert(name.to_owned());
         self.values.insert(name.to_owned(), value.to_owned());
     }
 
@@ -79,6 +84,14 @@ impl Variables {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.values.iter();
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The variables that the configuration has set, by name.
+    pub fn own(&self) -> impl Iterator<Item = (&str, &str)> {
+        let value = |name: &'_ String| self.values.get(name).map(String::as_str);
+        self.own
+            .iter()
+            .filter_map(move |name| Some((name.as_str(), value(name)?)))
     }
 
     /// What a variable holds; an empty one counts as not set.

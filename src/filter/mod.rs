@@ -11,6 +11,7 @@ mod content_modifier;
 mod expect;
 mod grep;
 mod halt;
+mod lua;
 mod modify;
 mod multiline;
 mod nest;
@@ -19,6 +20,8 @@ mod parser;
 mod pattern;
 mod record_modifier;
 mod rewrite_tag;
+#[cfg(test)]
+mod stand;
 mod stdout;
 mod sysinfo;
 mod template;
@@ -38,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 use condition::{Condition, Conditional};
 
-use crate::config::Settings;
+use crate::config::{Settings, Variables};
 use crate::parser::Parsers;
 
 /// What becomes of an event.
@@ -63,6 +66,8 @@ pub trait Filter: Send + Sync {
 pub struct Means<'m> {
     /// The parsers of the configuration.
     pub parsers: &'m Parsers,
+    /// The variables of the configuration.
+    pub variables: &'m Variables,
     /// Where relative names of files start that the working folder lacks.
     pub directory: &'m Path,
     /// Ends the process.
@@ -107,6 +112,7 @@ const PROCESSORS: &[(&str, Build)] = &[("content_modifier", content_modifier::bu
 
 /// Every filter that is an operator, likewise.
 const OPERATORS: &[(&str, BuildOperator)] = &[
+    ("lua", lua::build),
     ("multiline", multiline::build),
     ("rewrite_tag", rewrite_tag::build),
 ];

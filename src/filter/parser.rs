@@ -167,6 +167,7 @@ mod tests {
         let parsers = parsers();
         let means = Means {
             parsers: &parsers,
+            variables: &Variables::default(),
             directory: std::path::Path::new(""),
             halt: &super::super::Halt::default(),
         };

@@ -1,8 +1,8 @@
 //! Events for the tests of filters.
 
 use super::{Filter, Halt, Means, Scratch, Verdict, View};
-use crate::config::Settings;
 use crate::config::testing::configured;
+use crate::config::{Settings, Variables};
 use crate::event::{Event, EventTime};
 use crate::msgpack::json::Json;
 use crate::msgpack::scan::value_len;
@@ -72,6 +72,7 @@ pub(super) fn built(
     let parsers = Parsers::default();
     let means = Means {
         parsers: &parsers,
+        variables: &Variables::default(),
         directory: std::path::Path::new(""),
         halt: &Halt::default(),
     };

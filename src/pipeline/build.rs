@@ -225,6 +225,7 @@ impl<'a> Builder<'a> {
     fn means(&self) -> Means<'a> {
         Means {
             parsers: self.parsers,
+            variables: &self.config.variables,
             directory: &self.config.directory,
             halt: self.halt,
         }
@@ -413,9 +414,9 @@ pub fn settings_of(kind: SectionKind, plugin: &str) -> Option<Vec<&'static str>>
             &["tag", "alias", "mem_buf_limit"]
         }
         SectionKind::Filter => {
-            let parsers = Parsers::default();
             let means = Means {
-                parsers: &parsers,
+                parsers: &Parsers::default(),
+                variables: &Variables::default(),
                 directory: Path::new(""),
                 halt: &Halt::default(),
             };

@@ -127,3 +127,6 @@ impl MakeOperator for ByParts {
         Box::new(Partial::new(Arc::clone(&self.0)))
     }
 }
+
+#[cfg(test)]
+mod tests;

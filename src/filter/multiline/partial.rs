@@ -14,7 +14,7 @@ use crate::msgpack::read::{self, Value};
 use crate::msgpack::write;
 
 /// The most lines that are open in one stream. Docker has one.
-const OPEN_MAX: usize = 256;
+pub(super) const OPEN_MAX: usize = 256;
 
 /// The most text of a line. A longer one leaves in pieces.
 const TEXT_MAX: usize = 16 << 20;

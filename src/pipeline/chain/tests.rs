@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::budget::Budget;
 use crate::buffer::{BATCH_MAX, Inbox, Message, Pool, Source};
+use crate::config::Variables;
 use crate::config::testing::configured;
 use crate::event::{Event, EventTime};
 use crate::filter::{
@@ -121,15 +123,13 @@ fn matching(glob: &str) -> Matcher {
 /// A filter as its section says.
 fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
     let (link, problems) = configured(properties, |settings| {
-        let parsers = &Parsers::default();
-        filter::find(name).unwrap().build(
-            settings,
-            Means {
-                parsers,
-                directory: std::path::Path::new(""),
-                halt: &filter::Halt::default(),
-            },
-        )
+        let means = Means {
+            parsers: &Parsers::default(),
+            variables: &Variables::default(),
+            directory: Path::new(""),
+            halt: &filter::Halt::default(),
+        };
+        filter::find(name).unwrap().build(settings, means)
     });
     assert!(problems.is_empty(), "{problems:?}");
     ChainLink {
