@@ -121,8 +121,10 @@ impl Connection {
     /// Serves the peer until it leaves or the process ends.
     pub(super) async fn serve(mut self, mut phase: tokio::sync::watch::Receiver<Phase>) -> End {
         if let Some(security) = &self.rules.security {
+            // Boxed, so that it takes no room in connections that need none.
+            let greeted = Box::pin(greeting::greet(&mut self.stream, &self.ingest, security));
             let (buffer, permits) = tokio::select! {
-                greeted = greeting::greet(&mut self.stream, &self.ingest, security) => match greeted {
+                greeted = greeted => match greeted {
                     Ok(behind) => behind,
                     Err(end) => return end,
                 },

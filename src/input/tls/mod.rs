@@ -36,7 +36,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn accept(tls: Option<&Tls>, socket: Socket, context: &Context) -> Option<Stream> {
     match tls {
         None => Some(Stream::Plain(socket)),
-        Some(tls) => tls.accept(socket, context).await,
+        // Boxed, so that a connection without TLS does not keep room for a handshake.
+        Some(tls) => Box::pin(tls.accept(socket, context)).await,
     }
 }
 
