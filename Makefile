@@ -45,7 +45,7 @@ COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
 
 fuzz-build:
-	cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo build --locked --release --target $(HOST)
+	cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo build --release --target $(HOST)
 
 fuzz: fuzz-build
 	python3 fuzz/corpus.py $(VECTORS)/forward
