@@ -12,6 +12,8 @@ mod expect;
 mod grep;
 mod halt;
 mod lua;
+#[cfg(test)]
+mod laws;
 mod modify;
 mod multiline;
 mod nest;

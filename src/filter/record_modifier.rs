@@ -10,6 +10,8 @@
 //! Order of work: keys, then `Record`, then the UUID. A record left without a key is dropped.
 //! <https://docs.fluentbit.io/manual/pipeline/filters/record-modifier>
 
+use uuid::fmt::Hyphenated;
+
 use super::pattern::{KeyPattern, encoded};
 use super::{Filter, Means, Verdict, View};
 use crate::config::Settings;
@@ -85,7 +87,11 @@ impl Filter for RecordModifier {
             record.push_encoded(key, value);
         }
         if let Some(key) = &self.uuid_key {
-            record.push_encoded(key, &encoded(&uuid::Uuid::new_v4().to_string()));
+            let mut value = [0xd9; 2 + Hyphenated::LENGTH];
+            let [_, length, text @ ..] = &mut value;
+            *length = Hyphenated::LENGTH as u8;
+            uuid::Uuid::new_v4().hyphenated().encode_lower(text);
+            record.push_encoded(key, &value);
         }
         if record.is_empty() && !matches!(self.keys, Keys::All) {
             Verdict::Drop
