@@ -188,6 +188,7 @@ fn section(kind: SectionKind, properties: &[(&str, &str)]) -> Section {
         kind,
         place: place.clone(),
         properties: properties.iter().map(property).collect(),
+        nested: Vec::new(),
     }
 }
 
@@ -205,6 +206,7 @@ fn built(name: &str, properties: Properties) -> Box<dyn Filter> {
     let mut settings = Settings::new(&section, &variables, &mut problems);
     let means = Means {
         parsers: &parsers,
+        variables: &variables,
         directory: Path::new(""),
         halt: &Halt::default(),
     };

@@ -161,14 +161,17 @@ fn parsers() -> Parsers {
                 place: Place::command_line(),
             })
             .collect(),
+        nested: Vec::new(),
     });
     Parsers::read(&sections, &Variables::default(), &mut Problems::default())
 }
 
 fn chain(places: &[usize]) -> Vec<Box<dyn Filter>> {
     let parsers = parsers();
+    let variables = Variables::default();
     let means = Means {
         parsers: &parsers,
+        variables: &variables,
         directory: std::path::Path::new(""),
         halt: &Halt::default(),
     };
