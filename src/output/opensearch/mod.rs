@@ -85,6 +85,9 @@ fn make(settings: &mut Settings<'_>, options: Options, templates: bool) -> Arc<d
 
 fn endpoint(settings: &mut Settings<'_>) -> String {
     let tls = settings.flag("tls", false);
+    let host = settings.text("host");
+    let port = settings.port("port").unwrap_or(9200);
+    // It names its own port, or means that of HTTPS.
     if let Some(id) = settings.text("cloud_id") {
         let url = of_cloud_id(&id);
         if url.is_none() {
@@ -92,9 +95,7 @@ fn endpoint(settings: &mut Settings<'_>) -> String {
         }
         return url.unwrap_or_default();
     }
-    let host = settings.text("host");
     let host = host.as_deref().unwrap_or("127.0.0.1");
-    let port = settings.port("port").unwrap_or(9200);
     let scheme = if tls { "https" } else { "http" };
     let host = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]")
