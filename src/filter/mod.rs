@@ -11,9 +11,9 @@ mod content_modifier;
 mod expect;
 mod grep;
 mod halt;
-mod lua;
 #[cfg(test)]
 mod laws;
+mod lua;
 mod modify;
 mod multiline;
 mod nest;
