@@ -80,7 +80,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["msgpack", "regex", "config", "event", "telemetry"],
     ),
     ("forward", &["msgpack"]),
-    ("parser", &["msgpack"]),
     ("msgpack", &[]),
     ("regex", &[]),
     ("budget", &[]),

@@ -1,6 +1,6 @@
 //! `sluice check`: whether the destinations of a configuration answer.
 //!
-//! Each is looked up and connected to, all at the same time, within [`DEADLINE`]. Nothing is sent.
+//! Each is looked up and connected to, all at the same time, within five seconds. Nothing is sent.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -29,7 +29,7 @@
 //! | `UDP_Heartbeat` | off | answer Fluentd's heartbeats, over UDP on the same port |
 //! | `docker.join_partial` | off | put lines together that Docker has cut |
 //! | `net.*` | | see [`net`](super::net) |
-//! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
+//! | `tls`, `tls.*` | off | see `input/tls` |
 //! | `Self_Hostname` | localhost | what we call ourselves in the handshake |
 //!
 //! <https://docs.fluentbit.io/manual/pipeline/inputs/forward>

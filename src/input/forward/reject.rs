@@ -28,7 +28,7 @@ pub enum Reject {
     /// Too few elements.
     #[error("the message has too few elements")]
     Arity,
-    /// The tag is no string, or longer than [`TAG_MAX`].
+    /// The tag is no string, or longer than 4096 bytes.
     #[error("the tag is no string, or longer than {TAG_MAX} bytes")]
     Tag,
     /// The second element selects no mode.
@@ -58,7 +58,7 @@ pub enum Reject {
     /// Metrics or traces, says the option, and the message holds something else.
     #[error("the message holds neither metrics nor traces, though its fluent_signal says so")]
     Signal,
-    /// The chunk id is no string, or longer than [`CHUNK_MAX`].
+    /// The chunk id is no string, or longer than 1024 bytes.
     #[error("the chunk id is no string, or longer than {CHUNK_MAX} bytes")]
     Chunk,
     /// `compressed` names something unknown.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | the section as meant |
 //! | [`scan`], [`watch`] | which files there are; that they change |
-//! | [`file`], [`cursor`], [`place`] | one file; the lines of it; a place in it that can be told from a look-alike |
+//! | [`mod@file`], [`cursor`], [`place`] | one file; the lines of it; a place in it that can be told from a look-alike |
 //! | [`join`], [`docker`] | lines that belong together; those that Docker cut |
 //! | [`tag`] | the tag of a file |
 //! | [`progress`], [`positions`] | how far a file is settled; the same on disk |

@@ -13,7 +13,7 @@
 //! | `Buffer_Size` | `Chunk_Size` | the longest object or line, in KB unless it has a unit |
 //! | `Chunk_Size` | 32 | the same where `Buffer_Size` is not set |
 //! | `net.*` | | see [`net`](super::net) |
-//! | `tls`, `tls.*` | off | see [`tls`](super::tls) |
+//! | `tls`, `tls.*` | off | see `input/tls` |
 //! | `Source_Address_Key` | | the key under which a record gets its peer, as in `tcp://10.0.0.1:5060` |
 //!
 //! An array becomes `{"msg": [..]}`, a line `{"log": "line"}`. What is no JSON costs its own line and nothing else. A line that
