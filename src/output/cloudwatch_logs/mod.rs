@@ -236,6 +236,8 @@ impl Output for CloudWatchLogs {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -53,6 +53,8 @@ pub(super) fn answer<'r>(
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests {
     use super::*;
 
