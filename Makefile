@@ -36,7 +36,7 @@ demo: $(RELEASE)/sluice
 	config/demo.sh
 
 # Fuzzing needs coverage from the compiler and no nightly: these are stable flags. No sanitizer, since there is no unsafe code.
-FUZZ := decode framing handshake inflate
+FUZZ := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_SECONDS ?= 60
 VECTORS ?= ../shared/vectors
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
@@ -50,6 +50,7 @@ fuzz-build:
 fuzz: fuzz-build
 	python3 fuzz/corpus.py $(VECTORS)/forward
 	for target in $(FUZZ); do \
+		mkdir -p fuzz/corpus/$$target fuzz/artifacts && \
 		fuzz/target/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=1 -rss_limit_mb=512 \
 			-max_len=100000 -artifact_prefix=fuzz/artifacts/ fuzz/corpus/$$target || exit 1; \
 	done

@@ -59,6 +59,7 @@ static PARSERS: LazyLock<Parsers> = LazyLock::new(|| {
                 kind: SectionKind::Parser,
                 place: place.clone(),
                 properties: all,
+                nested: Vec::new(),
             }
         })
         .collect();

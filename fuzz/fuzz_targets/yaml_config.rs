@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use sluice::config::{Include, IncludeError, Problems, Role, Section, Source, Variables, load_yaml};
+use sluice::config::{
+    Include, IncludeError, Problems, Role, Section, Source, Variables, load_yaml,
+};
 
 /// What is included has an input and includes nothing.
 struct Leaf;

@@ -219,7 +219,7 @@ pub fn value_len(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
 }
 
 /// The length of the value at the start of `bytes`, found without a count for each level; `None` where that is not enough: the
-/// value is cut, impossible, or has so many arrays and maps that they might lie inside each other beyond [`MAX_DEPTH`].
+/// value is cut, impossible, or has so many arrays and maps that they might lie [`MAX_DEPTH`] deep inside each other.
 #[inline]
 fn flat_len(bytes: &[u8]) -> Option<usize> {
     let (mut position, mut values, mut opened) = (0_usize, 1_u64, 0);
@@ -241,7 +241,7 @@ fn flat_len(bytes: &[u8]) -> Option<usize> {
             return None;
         }
         opened += usize::from(marker.opens);
-        if opened > MAX_DEPTH {
+        if opened >= MAX_DEPTH {
             return None;
         }
     }
@@ -293,6 +293,13 @@ mod tests {
         let mut bytes = vec![0x91; MAX_DEPTH - 1];
         bytes.push(0xc0);
         check(&bytes, Ok(Some(MAX_DEPTH)));
+        bytes.insert(0, 0x91);
+        check(&bytes, Err(ScanError::Depth));
+        // Cut and whole are told apart by nothing but the bytes that came.
+        assert_eq!(
+            Scanner::default().end(&bytes[..MAX_DEPTH]),
+            Err(ScanError::Depth)
+        );
     }
 
     #[test]
