@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sluice::config::{Place, Problems, Property, Section, SectionKind, Settings, Variables};
+use sluice::config::{Problems, Section, SectionKind, Settings, Variables};
 use sluice::event::{Event, EventTime};
 use sluice::filter::{self, Filter, Halt, Link, Means, Scratch, Verdict, View};
 use sluice::parser::{Parsers, json};
@@ -177,29 +177,14 @@ const PARSERS: &[Properties] = &[
     ],
 ];
 
-fn section(kind: SectionKind, properties: &[(&str, &str)]) -> Section {
-    let place = Place::command_line();
-    let property = |(key, value): &(&str, &str)| Property {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-        place: place.clone(),
-    };
-    Section {
-        kind,
-        place: place.clone(),
-        properties: properties.iter().map(property).collect(),
-        nested: Vec::new(),
-    }
-}
-
 fn built(name: &str, properties: Properties) -> Box<dyn Filter> {
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let parsers: Vec<_> = PARSERS
         .iter()
-        .map(|properties| section(SectionKind::Parser, properties))
+        .map(|properties| Section::of_pairs(SectionKind::Parser, properties))
         .collect();
     let parsers = Parsers::read(&parsers, &variables, &mut problems);
-    let section = section(
+    let section = Section::of_pairs(
         SectionKind::Filter,
         &[&[("name", name)], properties].concat(),
     );

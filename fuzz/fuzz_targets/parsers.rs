@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use sluice::config::{Place, Problems, Property, Section, SectionKind, Variables};
+use sluice::config::{Problems, Section, SectionKind, Variables};
 use sluice::msgpack::scan::value_len;
 use sluice::parser::{Parsers, Room};
 
@@ -47,20 +47,9 @@ static PARSERS: LazyLock<Parsers> = LazyLock::new(|| {
         .iter()
         .enumerate()
         .map(|(number, properties)| {
-            let place = Place::command_line();
-            let property = |key: &str, value: &str| Property {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                place: place.clone(),
-            };
-            let mut all = vec![property("name", &number.to_string())];
-            all.extend(properties.iter().map(|(key, value)| property(key, value)));
-            Section {
-                kind: SectionKind::Parser,
-                place: place.clone(),
-                properties: all,
-                nested: Vec::new(),
-            }
+            let name = number.to_string();
+            let all = [&[("name", name.as_str())], *properties].concat();
+            Section::of_pairs(SectionKind::Parser, &all)
         })
         .collect();
     let mut problems = Problems::default();

@@ -217,6 +217,20 @@ impl Section {
             nested: Vec::new(),
         }
     }
+
+    /// A section that no file holds, with these properties; keys are written in lower case.
+    pub fn of_pairs(kind: SectionKind, pairs: &[(&str, &str)]) -> Self {
+        let place = Place::command_line();
+        let mut section = Self::new(kind, place.clone());
+        section
+            .properties
+            .extend(pairs.iter().map(|(key, value)| Property {
+                key: (*key).to_owned(),
+                value: (*value).to_owned(),
+                place: place.clone(),
+            }));
+        section
+    }
 }
 
 /// Everything the main file and its includes say.

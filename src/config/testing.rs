@@ -1,6 +1,6 @@
 //! Sections for the tests of plugins.
 
-use super::{Place, Problems, Property, Section, SectionKind, Settings, Variables};
+use super::{Problems, Section, SectionKind, Settings, Variables};
 
 /// What `read` makes of a section with these properties, and the problems that it and unknown keys give, a line each.
 pub(crate) fn configured<T>(
@@ -16,23 +16,8 @@ pub(crate) fn configured_in<T>(
     properties: &[(&str, &str)],
     read: impl FnOnce(&mut Settings<'_>) -> T,
 ) -> (T, Vec<String>) {
-    let place = Place::command_line();
-    let property = |(key, value): &(&str, &str)| Property {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-        place: place.clone(),
-    };
-    let properties = [("name", "plugin")]
-        .iter()
-        .chain(properties)
-        .map(property)
-        .collect();
-    let section = Section {
-        kind: SectionKind::Output,
-        place: place.clone(),
-        properties,
-        nested: Vec::new(),
-    };
+    let properties = [&[("name", "plugin")], properties].concat();
+    let section = Section::of_pairs(SectionKind::Output, &properties);
     let variables = Variables::from_pairs(variables.iter().copied());
     let mut problems = Problems::default();
     let mut settings = Settings::new(&section, &variables, &mut problems);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::testing::TIME;
 use super::{Filter, Halt, Means, Scratch, Verdict, View, find_processor};
 use crate::config::testing::configured;
-use crate::config::{Place, Problems, Property, Section, SectionKind, Variables};
+use crate::config::{Problems, Section, SectionKind, Variables};
 use crate::event::Event;
 use crate::msgpack::read::Pairs;
 use crate::msgpack::scan::value_len;
@@ -150,19 +150,7 @@ fn parsers() -> Parsers {
             ("types", "a:integer"),
         ],
     ];
-    let sections = sections.map(|properties| Section {
-        kind: SectionKind::Parser,
-        place: Place::command_line(),
-        properties: properties
-            .iter()
-            .map(|(key, value)| Property {
-                key: (*key).to_owned(),
-                value: (*value).to_owned(),
-                place: Place::command_line(),
-            })
-            .collect(),
-        nested: Vec::new(),
-    });
+    let sections = sections.map(|properties| Section::of_pairs(SectionKind::Parser, properties));
     Parsers::read(&sections, &Variables::default(), &mut Problems::default())
 }
 

@@ -130,7 +130,7 @@ mod tests {
     use super::super::testing::filtered_event;
     use super::*;
     use crate::config::testing::configured;
-    use crate::config::{Place, Problems, Property, Section, SectionKind, Variables};
+    use crate::config::{Problems, Section, SectionKind, Variables};
     use crate::parser::Parsers;
 
     fn parsers() -> Parsers {
@@ -147,19 +147,8 @@ mod tests {
                 ("regex", "^(?<level>[A-Z]+) (?<message>.*)$"),
             ],
         ];
-        let sections = sections.map(|properties| Section {
-            kind: SectionKind::Parser,
-            place: Place::command_line(),
-            properties: properties
-                .iter()
-                .map(|(key, value)| Property {
-                    key: (*key).to_owned(),
-                    value: (*value).to_owned(),
-                    place: Place::command_line(),
-                })
-                .collect(),
-            nested: Vec::new(),
-        });
+        let sections =
+            sections.map(|properties| Section::of_pairs(SectionKind::Parser, properties));
         Parsers::read(&sections, &Variables::default(), &mut Problems::default())
     }
 

@@ -151,23 +151,9 @@ pub(super) fn extend(out: &mut Vec<u8>, map: &[u8], pairs: &Pairs) {
 /// A parser called `p` with these properties.
 #[cfg(test)]
 pub(super) fn test_parsers(properties: &[(&str, &str)]) -> Parsers {
-    use crate::config::{Place, Problems, Property, Section, SectionKind, Variables};
-    let place = Place::command_line();
-    let property = |(key, value): &(&str, &str)| Property {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-        place: place.clone(),
-    };
-    let section = Section {
-        kind: SectionKind::Parser,
-        properties: [("name", "p")]
-            .iter()
-            .chain(properties)
-            .map(property)
-            .collect(),
-        place: place.clone(),
-        nested: Vec::new(),
-    };
+    use crate::config::{Problems, Section, SectionKind, Variables};
+    let properties = [&[("name", "p")], properties].concat();
+    let section = Section::of_pairs(SectionKind::Parser, &properties);
     let mut problems = Problems::default();
     let parsers = Parsers::read([&section], &Variables::default(), &mut problems);
     assert_eq!(problems.to_string(), "");

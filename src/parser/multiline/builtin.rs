@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::definition::{Definition, Ending, FLUSH_TIMEOUT, Kind, WrittenRule, rules_of};
-use crate::config::{Place, Problems, Property, Section, SectionKind, Settings, Variables};
+use crate::config::{Problems, Section, SectionKind, Settings, Variables};
 use crate::parser::Parser;
 
 /// A row: the states it starts from, the pattern, the state it leads to.
@@ -176,18 +176,7 @@ fn cri(name: String) -> Definition {
 
 /// A parser from the properties a section would have.
 fn parser(properties: &[(&str, &str)]) -> Option<Arc<Parser>> {
-    let place = Place::command_line();
-    let property = |(key, value): &(&str, &str)| Property {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-        place: place.clone(),
-    };
-    let section = Section {
-        kind: SectionKind::Parser,
-        place: place.clone(),
-        properties: properties.iter().map(property).collect(),
-        nested: Vec::new(),
-    };
+    let section = Section::of_pairs(SectionKind::Parser, properties);
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let mut settings = Settings::new(&section, &variables, &mut problems);
     Parser::read(&mut settings).map(Arc::new)

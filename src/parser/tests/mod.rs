@@ -6,28 +6,13 @@ use crate::msgpack::json::Json;
 use crate::msgpack::scan::value_len;
 use proptest::prelude::*;
 
-fn section(properties: &[(&str, &str)]) -> Section {
-    let place = Place::command_line();
-    let properties = properties
-        .iter()
-        .map(|(key, value)| Property {
-            key: key.to_ascii_lowercase(),
-            value: (*value).to_owned(),
-            place: place.clone(),
-        })
-        .collect();
-    Section {
-        kind: SectionKind::Parser,
-        place,
-        properties,
-        nested: Vec::new(),
-    }
-}
-
 /// The parser with these properties, and what is wrong with them.
 fn read(properties: &[(&str, &str)]) -> (Parsers, String) {
     let mut problems = Problems::default();
-    let section = section(&[&[("name", "p")], properties].concat());
+    let section = Section::of_pairs(
+        SectionKind::Parser,
+        &[&[("name", "p")], properties].concat(),
+    );
     let parsers = Parsers::read([&section], &Variables::default(), &mut problems);
     (parsers, problems.to_string())
 }
@@ -433,8 +418,9 @@ fn what_makes_no_parser_is_refused() {
 
 #[test]
 fn two_parsers_of_one_name_are_refused_and_names_have_a_case() {
-    let sections = [("json", "json"), ("JSON", "json"), ("json", "ltsv")]
-        .map(|(name, format)| section(&[("name", name), ("format", format)]));
+    let sections = [("json", "json"), ("JSON", "json"), ("json", "ltsv")].map(|(name, format)| {
+        Section::of_pairs(SectionKind::Parser, &[("name", name), ("format", format)])
+    });
     let mut problems = Problems::default();
     let parsers = Parsers::read(&sections, &Variables::default(), &mut problems);
     assert_eq!(parsers.names().collect::<Vec<_>>(), ["JSON", "json"]);
