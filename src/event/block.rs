@@ -21,6 +21,20 @@ pub struct Event<'a> {
     pub record: &'a [u8],
 }
 
+/// What stands in front of an event's metadata and record.
+#[inline]
+fn header(time: EventTime, metadata: usize, record: usize) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let (times, lengths) = header.split_at_mut(12);
+    let (seconds, nanos) = times.split_at_mut(8);
+    let (first, second) = lengths.split_at_mut(4);
+    seconds.copy_from_slice(&time.seconds.to_le_bytes());
+    nanos.copy_from_slice(&time.nanos.to_le_bytes());
+    first.copy_from_slice(&(metadata as u32).to_le_bytes());
+    second.copy_from_slice(&(record as u32).to_le_bytes());
+    header
+}
+
 /// Events of one tag, in the order they came.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Block {
@@ -40,11 +54,13 @@ impl Block {
     /// Appends one event.
     #[inline]
     pub fn push(&mut self, event: Event<'_>) {
-        self.bytes
-            .reserve(HEADER + event.metadata.len() + event.record.len());
-        self.push_with(event.time, event.metadata, |out| {
-            out.extend_from_slice(event.record);
-        });
+        let (metadata, record) = (event.metadata, event.record);
+        self.bytes.reserve(HEADER + metadata.len() + record.len());
+        let header = header(event.time, metadata.len(), record.len());
+        self.bytes.extend_from_slice(&header);
+        self.bytes.extend_from_slice(metadata);
+        self.bytes.extend_from_slice(record);
+        self.count += 1;
     }
 
     /// Appends one event whose record `write` appends.
@@ -55,18 +71,15 @@ impl Block {
         metadata: &[u8],
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.bytes.extend_from_slice(&time.seconds.to_le_bytes());
-        self.bytes.extend_from_slice(&time.nanos.to_le_bytes());
+        let before = self.bytes.len();
         self.bytes
-            .extend_from_slice(&(metadata.len() as u32).to_le_bytes());
-        let length_at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
+            .extend_from_slice(&header(time, metadata.len(), 0));
         self.bytes.extend_from_slice(metadata);
         let start = self.bytes.len();
         write(&mut self.bytes);
-        let length = (self.bytes.len() - start) as u32;
-        if let Some(place) = self.bytes.get_mut(length_at..length_at + 4) {
-            place.copy_from_slice(&length.to_le_bytes());
+        let header = header(time, metadata.len(), self.bytes.len() - start);
+        if let Some(place) = self.bytes.get_mut(before..before + HEADER) {
+            place.copy_from_slice(&header);
         }
         self.count += 1;
     }

@@ -24,7 +24,7 @@ use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::aws::{Aws, Failure, Lazy, Session, classify, hand_over, unmarked};
+use super::aws::{Aws, Failure, Lazy, Session, abridged, classify, hand_over, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
 use super::records::{self, Api, Content, Format, Joining, Line};
@@ -64,7 +64,7 @@ fn make(
     aggregate: bool,
 ) -> Arc<dyn Output> {
     Arc::new(KinesisFirehose {
-        client: Lazy::new(aws, |session: &Session| Client::new(session.config())),
+        client: Lazy::new(aws, client),
         stream: settings
             .required("delivery_stream")
             .unwrap_or_default()
@@ -85,6 +85,17 @@ fn make(
             partition_key: None,
         },
     })
+}
+
+/// What an answer holds when every record was taken.
+const ALL_TAKEN: &[u8] = b"\"FailedPutCount\":0,";
+/// The same with nothing about each of them.
+const ALL_TAKEN_SHORT: &str = r#"{"FailedPutCount":0,"RequestResponses":[]}"#;
+
+fn client(session: &Session) -> Client {
+    let http = abridged(session.connector(), ALL_TAKEN, ALL_TAKEN_SHORT);
+    let config = aws_sdk_firehose::config::Builder::from(session.config());
+    Client::from_conf(config.http_client(http).build())
 }
 
 impl KinesisFirehose {

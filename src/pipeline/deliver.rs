@@ -581,10 +581,12 @@ fn body_buffer(spare: &mut Vec<Vec<u8>>, expected: usize) -> Vec<u8> {
         room.next_multiple_of(BODY_STEP)
     };
     let fitting = spare.iter().position(|buffer| buffer.capacity() >= room);
-    fitting.map_or_else(
-        || Vec::with_capacity(room),
-        |place| spare.swap_remove(place),
-    )
+    if let Some(place) = fitting {
+        return spare.swap_remove(place);
+    }
+    // One of those that are too small makes way for this one.
+    spare.pop();
+    Vec::with_capacity(room)
 }
 
 async fn sleep_until(wake: Option<Instant>) {

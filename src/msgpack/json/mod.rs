@@ -13,6 +13,9 @@ use std::io::Write as _;
 use self::escape::printable;
 use super::read::{self, Pairs, Value};
 
+/// So many keys are compared with each other; more go through a set.
+const FEW: u32 = 32;
+
 /// How records become JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json {
@@ -242,6 +245,44 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
     }
 
     fn map<'v>(&mut self, rest: &'v [u8], count: u32) -> &'v [u8] {
+        let (start, grown) = (self.out.len(), self.grown);
+        if let Some(behind) = self.plain_map(rest, count) {
+            return behind;
+        }
+        self.out.truncate(start);
+        self.grown = grown;
+        self.any_map(rest, count)
+    }
+
+    /// Writes a map in one pass, which nearly all are fit for: few pairs, keys of text, and no two alike. Gives what follows it, or
+    /// nothing where it is no such map; what was written then has to be taken back.
+    fn plain_map<'v>(&mut self, pairs: &'v [u8], count: u32) -> Option<&'v [u8]> {
+        if count > FEW {
+            return None;
+        }
+        let (mut rest, mut seen) = (pairs, 0);
+        self.out.push(b'{');
+        for index in 0..count {
+            let (behind, Value::Str(key) | Value::Bin(key)) = read::value(rest).ok()? else {
+                return None;
+            };
+            let bit = key_bit(key);
+            if seen & bit != 0 && Pairs::inside(pairs, index).any(|(other, _)| name(other) == key) {
+                return None;
+            }
+            seen |= bit;
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.string(key);
+            self.out.push(b':');
+            rest = self.value(behind);
+        }
+        self.out.push(b'}');
+        Some(rest)
+    }
+
+    fn any_map<'v>(&mut self, rest: &'v [u8], count: u32) -> &'v [u8] {
         let mut pairs = Pairs::inside(rest, count);
         let last_places = has_repeated_key(pairs.clone()).then(|| last_places(pairs.clone()));
         self.out.push(b'{');
@@ -288,30 +329,22 @@ fn last_places(pairs: Pairs<'_>) -> HashMap<&[u8], usize> {
     names.collect()
 }
 
-/// Whether two pairs have the same key. Nearly always one pass over a few keys; a map with many goes through a set, so
-/// that a hostile record costs no more than its size.
+/// A bit for a key: equal keys have the same, different ones mostly not.
+#[inline]
+fn key_bit(key: &[u8]) -> u64 {
+    let mixed = key.iter().rev().step_by(3).fold(key.len(), |mixed, &byte| {
+        mixed.wrapping_mul(31).wrapping_add(usize::from(byte))
+    });
+    1 << (mixed % 64)
+}
+
+/// Whether two pairs have the same key. A map with many goes through a set, so that a hostile record costs no more than its size.
 fn has_repeated_key(mut pairs: Pairs<'_>) -> bool {
-    if pairs.left() > 32 {
+    if pairs.left() > FEW {
         let mut seen = HashSet::new();
         return !pairs.all(|(key, _)| seen.insert(name(key)));
     }
-    let mut seen = 0_u64;
-    let mut perhaps = false;
-    for (key, _) in pairs.clone() {
-        // Equal keys fall on one bit; different ones rarely do, and then the keys themselves are compared.
-        let name = name(key);
-        let mixed = name
-            .iter()
-            .rev()
-            .step_by(3)
-            .fold(name.len(), |mixed, &byte| {
-                mixed.wrapping_mul(31).wrapping_add(usize::from(byte))
-            });
-        let bit = 1 << (mixed % 64);
-        perhaps |= seen & bit != 0;
-        seen |= bit;
-    }
-    perhaps && compare_keys(pairs)
+    compare_keys(pairs)
 }
 
 fn compare_keys(mut pairs: Pairs<'_>) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
+//! | `abridge.rs` | answers made short before the SDK reads them |
 //! | `answer.rs` | what an error of a service means for the events |
 //! | `credentials.rs` | credentials, held for all outputs of one identity |
 //! | `endpoint.rs` | where a service is reached |
@@ -12,6 +13,7 @@
 //!
 //! The SDK signs, sends and reads errors; the bodies it sends were written by the encoders. It retries nothing.
 
+mod abridge;
 mod answer;
 mod credentials;
 mod endpoint;
@@ -37,6 +39,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+pub(super) use self::abridge::abridged;
 pub(super) use self::answer::{Failure, classify, json_failure};
 use self::credentials::{Provider, Vault};
 use self::endpoint::endpoint_url;
@@ -315,6 +318,11 @@ impl Session {
     /// The configuration for clients of the SDK.
     pub(super) fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// What such clients send with.
+    pub(super) fn connector(&self) -> SharedHttpConnector {
+        self.connector.clone()
     }
 }
 
