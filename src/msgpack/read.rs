@@ -111,10 +111,17 @@ fn sized(marker: u8, rest: &[u8]) -> IResult<&[u8], Value<'_>> {
 /// When it is cut, reserved or nested too deep.
 #[inline]
 pub fn raw(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    match scan::value_len(input) {
-        Ok(Some(length)) => take(length)(input),
-        _ => Err(nom::Err::Error(Error::new(input, ErrorKind::Eof))),
-    }
+    let length = match *input {
+        // Nearly all keys and most values are short texts.
+        [marker @ 0xa0..=0xbf, ..] => 1 + usize::from(marker & 0x1f),
+        [0xd9, length, ..] => 2 + usize::from(length),
+        [0xda, high, low, ..] => 3 + usize::from(u16::from_be_bytes([high, low])),
+        _ => match scan::value_len(input) {
+            Ok(Some(length)) => length,
+            _ => return Err(nom::Err::Error(Error::new(input, ErrorKind::Eof))),
+        },
+    };
+    take(length)(input)
 }
 
 /// The bytes of a str or bin value.

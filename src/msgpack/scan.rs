@@ -159,6 +159,14 @@ impl Default for Scanner {
 }
 
 impl Scanner {
+    /// Makes it look for the next value.
+    pub fn restart(&mut self) {
+        (self.position, self.depth) = (0, 1);
+        if let Some(first) = self.open.first_mut() {
+            *first = 1;
+        }
+    }
+
     /// How many bytes the value needs at least, as far as is known.
     pub fn least(&self) -> usize {
         self.position
@@ -221,7 +229,7 @@ pub fn value_len(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
 /// The length of the value at the start of `bytes`, found without a count for each level; `None` where that is not enough: the
 /// value is cut, impossible, or has so many arrays and maps that they might lie [`MAX_DEPTH`] deep inside each other.
 #[inline]
-fn flat_len(bytes: &[u8]) -> Option<usize> {
+pub fn flat_len(bytes: &[u8]) -> Option<usize> {
     let (mut position, mut values, mut opened) = (0_usize, 1_u64, 0);
     while values > 0 {
         let rest = bytes.get(position..)?;

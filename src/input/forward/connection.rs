@@ -11,7 +11,7 @@ use super::decode;
 use super::framing::Framing;
 use super::greeting;
 use super::inflate::{Inflater, Method};
-use super::message::{self, Body};
+use super::message::{self, Body, Frame};
 use super::partial::Joiner;
 use super::patience::Patience;
 use super::reject::Reject;
@@ -256,6 +256,14 @@ impl Connection {
         let mut outcome = Ok(());
         loop {
             let rest = buffer.get(taken..).unwrap_or_default();
+            if let Some((length, frame)) = self.framing.plain(rest) {
+                taken += length;
+                if let Err(reject) = self.take_frame(&frame, &mut acks).await {
+                    outcome = Err(reject);
+                    break;
+                }
+                continue;
+            }
             let frame = match self.framing.next(rest) {
                 Ok(Some(length)) => rest.get(..length).unwrap_or_default(),
                 Ok(None) => break,
@@ -267,7 +275,7 @@ impl Connection {
             taken += frame.len();
             let translated = self.framing.translated();
             let frame = translated.as_deref().unwrap_or(frame);
-            if let Err(reject) = self.take_frame(frame, &mut acks).await {
+            if let Err(reject) = self.take_any_frame(frame, &mut acks).await {
                 outcome = Err(reject);
                 break;
             }
@@ -283,8 +291,8 @@ impl Connection {
         outcome
     }
 
-    /// Offers the events of one frame.
-    async fn take_frame(&mut self, bytes: &[u8], acks: &mut Vec<u8>) -> Result<(), Reject> {
+    /// Decodes one frame and offers its events.
+    async fn take_any_frame(&mut self, bytes: &[u8], acks: &mut Vec<u8>) -> Result<(), Reject> {
         if matches!(bytes, [] | [0xc0]) {
             return Ok(());
         }
@@ -293,7 +301,12 @@ impl Connection {
             // Packed entries are bytes, and JSON has none.
             return Err(Reject::Mode);
         }
-        let inflated = match decode::compressed(&frame) {
+        self.take_frame(&frame, acks).await
+    }
+
+    /// Offers the events of one frame.
+    async fn take_frame(&mut self, frame: &Frame<'_>, acks: &mut Vec<u8>) -> Result<(), Reject> {
+        let inflated = match decode::compressed(frame) {
             None => None,
             Some((method, payload)) => {
                 self.inflate(method, payload).await?;
@@ -301,7 +314,7 @@ impl Connection {
             }
         };
         if frame.options.foreign_signal {
-            signal::check(&frame, inflated)?;
+            signal::check(frame, inflated)?;
             metrics::counter!("sluice_frames_ignored_total", "name" => self.name.to_string(), "reason" => "unsupported_signal")
                 .increment(1);
             return Ok(());
@@ -311,8 +324,8 @@ impl Connection {
         session.tag(tag);
         session.open_frame();
         let offered = match &self.joiner {
-            None => decode::offer(&frame, inflated, session),
-            Some(joiner) => joiner.offer(tag, &frame, inflated, session),
+            None => decode::offer(frame, inflated, session),
+            Some(joiner) => joiner.offer(tag, frame, inflated, session),
         };
         match offered {
             Ok(tally) if tally.bad > 0 => {

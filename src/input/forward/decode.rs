@@ -1,7 +1,7 @@
 //! Takes a frame apart and offers its events; pure but for the session it offers them to.
 
 use super::inflate::Method;
-use super::message::{Body, Entry, Frame, entry};
+use super::message::{Body, Entry, Frame, entry, plain_entry};
 use super::reject::Reject;
 use crate::event::Event;
 use crate::input::Session;
@@ -52,6 +52,12 @@ pub(super) fn offer(
 /// skipped and never joined with what comes next.
 fn entries(mut bytes: &[u8], session: &mut dyn Session, tally: &mut Tally) -> Result<(), Reject> {
     while !bytes.is_empty() {
+        if let Some((event, rest)) = plain_entry(bytes) {
+            session.offer(event);
+            tally.events += 1;
+            bytes = rest;
+            continue;
+        }
         let length = match scan::value_len(bytes) {
             Ok(Some(length)) => length,
             Err(ScanError::Depth) => return Err(Reject::DepthLimit),

@@ -1,6 +1,6 @@
 //! Where the frames are in what one peer sends, and how it wants to be answered.
 
-use super::message::Chunk;
+use super::message::{self, Chunk, Frame};
 use super::reject::Reject;
 use crate::msgpack::scan::{ScanError, Scanner};
 use crate::msgpack::write;
@@ -35,6 +35,15 @@ impl Framing {
         }
     }
 
+    /// The frame at the start of `bytes` and its length, if it is whole and of the kind that [`message::plain`] knows.
+    #[inline]
+    pub(super) fn plain<'b>(&self, bytes: &'b [u8]) -> Option<(usize, Frame<'b>)> {
+        if !matches!(self.dialect, Dialect::Msgpack) || self.scanner.least() > 0 {
+            return None;
+        }
+        message::plain(bytes).filter(|(length, _)| *length <= self.limit)
+    }
+
     /// The length of the frame at the start of `bytes`; `None` while it is incomplete. After a frame the next call is about the
     /// next one.
     ///
@@ -61,7 +70,7 @@ impl Framing {
             return Err(Reject::FrameTooLarge);
         }
         if end.is_some() {
-            self.scanner = Scanner::default();
+            self.scanner.restart();
         }
         Ok(end)
     }

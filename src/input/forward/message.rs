@@ -12,11 +12,16 @@ use super::inflate::Method;
 use super::reject::{CHUNK_MAX, Reject, TAG_MAX};
 use crate::event::{Event, EventTime};
 use crate::msgpack::read::{self, Value};
+use crate::msgpack::scan;
 
 /// The most pairs an option map may have.
 const OPTIONS_MAX: u32 = 64;
 /// Beyond this a number of seconds is a marker or nonsense, not a time.
 const SECONDS_MAX: u64 = 1 << 56;
+
+/// Fluent Bit's marks for the start and the end of a group, as seconds.
+const GROUP_START: u64 = 0xffff_ffff;
+const GROUP_END: u64 = 0xffff_fffe;
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +72,54 @@ pub(super) struct Frame<'a> {
     pub body: Body<'a>,
     /// The options.
     pub options: Options<'a>,
+}
+
+/// A frame as most clients send it: a Message with a time of seconds and nanoseconds. It is taken apart in the pass that finds its
+/// end, which is given as well. Nothing where it is cut, or is any other frame: the scanner and [`frame`] see to those.
+#[inline]
+pub(super) fn plain(bytes: &[u8]) -> Option<(usize, Frame<'_>)> {
+    let (count, rest) = match bytes.split_first()? {
+        (0x93, rest) => (3, rest),
+        (0x94, rest) => (4, rest),
+        _ => return None,
+    };
+    let (rest, Value::Str(tag)) = read::value(rest).ok()? else {
+        return None;
+    };
+    if tag.len() > TAG_MAX {
+        return None;
+    }
+    let (time, rest) = plain_time(rest)?;
+    let (record, behind) = plain_map(rest)?;
+    let mut length = bytes.len() - behind.len();
+    if count == 4 {
+        length += scan::flat_len(behind)?;
+    }
+    let frame = Frame {
+        tag,
+        body: Body::Message { time, record },
+        options: options(behind, count, 3).ok()?,
+    };
+    Some((length, frame))
+}
+
+/// Reads a time of seconds and nanoseconds.
+#[inline]
+fn plain_time(bytes: &[u8]) -> Option<(EventTime, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<10>()?;
+    let [0xd7, 0, time @ ..] = head else {
+        return None;
+    };
+    Some((time_of(time)?, rest))
+}
+
+/// Takes a whole map that is not nested too deep.
+#[inline]
+fn plain_map(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes.first()? {
+        0x80..=0x8f | 0xde | 0xdf => bytes.split_at_checked(scan::flat_len(bytes)?),
+        _ => None,
+    }
 }
 
 /// Decodes a whole frame, whose end the scanner has found.
@@ -200,16 +253,20 @@ fn time(value: Value<'_>) -> Option<EventTime> {
             seconds: seconds as u64,
             nanos: (seconds.fract() * 1e9) as u32,
         }),
-        Value::Ext(0, bytes) => {
-            let (seconds, nanos) = bytes.split_first_chunk::<4>()?;
-            let nanos = u32::from_be_bytes(nanos.try_into().ok()?);
-            (nanos < 1_000_000_000).then(|| EventTime {
-                seconds: u32::from_be_bytes(*seconds).into(),
-                nanos,
-            })
-        }
+        Value::Ext(0, bytes) => time_of(bytes),
         _ => None,
     }
+}
+
+/// Reads the payload of the protocol's own type of time.
+#[inline]
+fn time_of(bytes: &[u8]) -> Option<EventTime> {
+    let (seconds, nanos) = bytes.split_first_chunk::<4>()?;
+    let nanos = u32::from_be_bytes(nanos.try_into().ok()?);
+    (nanos < 1_000_000_000).then(|| EventTime {
+        seconds: u32::from_be_bytes(*seconds).into(),
+        nanos,
+    })
 }
 
 /// One entry of a Forward or `PackedForward` frame.
@@ -221,6 +278,24 @@ pub(in crate::input) enum Entry<'a> {
     GroupMark,
     /// A value that is no event.
     Bad,
+}
+
+/// An entry as most clients send it, and what follows it; nothing where it is cut or any other.
+#[inline]
+pub(super) fn plain_entry(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
+    let (0x92, rest) = bytes.split_first()? else {
+        return None;
+    };
+    let (time, rest) = plain_time(rest)?;
+    let (record, behind) = plain_map(rest)?;
+    (time.seconds < GROUP_END).then_some((
+        Event {
+            time,
+            metadata: &[],
+            record,
+        },
+        behind,
+    ))
 }
 
 /// Reads a whole entry.
@@ -249,8 +324,8 @@ fn event(bytes: &[u8]) -> Option<Entry<'_>> {
     let (_, Value::Map(_)) = read::value(record).ok()? else {
         return None;
     };
-    // Fluent Bit's marks for the start and the end of a group; with other nanoseconds they are nonsense.
-    if time.seconds == 0xffff_ffff || time.seconds == 0xffff_fffe {
+    // With other nanoseconds, the marks are nonsense.
+    if time.seconds == GROUP_START || time.seconds == GROUP_END {
         return (time.nanos == 0).then_some(Entry::GroupMark);
     }
     Some(Entry::Event(Event {

@@ -205,12 +205,7 @@ pub(in crate::output) async fn secure(
     let config = tls.config().map_err(DialError::Settings)?;
     match TlsConnector::from(config).connect(name, stream).await {
         Ok(mut stream) => {
-            if let Ok(n) = std::env::var("TLSBUF") {
-                stream
-                    .get_mut()
-                    .1
-                    .set_buffer_limit(Some(n.parse().unwrap()));
-            }
+            stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED_MAX));
             Ok(Stream::Tls(Box::new(stream)))
         }
         Err(source) => Err(DialError::Tls {
