@@ -60,23 +60,34 @@ pub(super) fn printable<const NEST: bool>(text: &[u8], out: &mut Vec<u8>) -> usi
             out.extend_from_slice(high);
         } else {
             let [first, second] = halves(low);
-            spread::<NEST>(first, low_marks as u8, out);
-            spread::<NEST>(second, (low_marks >> GROUP) as u8, out);
+            spread::<NEST>(first, low_marks as u8, GROUP, out);
+            spread::<NEST>(second, (low_marks >> GROUP) as u8, GROUP, out);
             let [first, second] = halves(high);
-            spread::<NEST>(first, high_marks as u8, out);
-            spread::<NEST>(second, (high_marks >> GROUP) as u8, out);
+            spread::<NEST>(first, high_marks as u8, GROUP, out);
+            spread::<NEST>(second, (high_marks >> GROUP) as u8, GROUP, out);
         }
         done += low.len() + high.len();
     }
-    let (groups, _) = text.get(done..).unwrap_or_default().as_chunks::<GROUP>();
+    let (groups, rest) = text.get(done..).unwrap_or_default().as_chunks::<GROUP>();
     for group in groups {
         let (marks, odd) = marks(beside_backslashes(*group));
         // The filling is marked; only the group counts.
         if odd != 0 {
             break;
         }
-        spread::<NEST>(*group, marks as u8, out);
+        spread::<NEST>(*group, marks as u8, GROUP, out);
         done += GROUP;
+    }
+    if !rest.is_empty()
+        && done + rest.len() == text.len()
+        && let Some(group) = last_group(text, rest.len())
+    {
+        let (marks, odd) = marks(beside_backslashes(group));
+        let inside = (1 << rest.len()) - 1;
+        if odd & inside == 0 {
+            spread::<NEST>(group, (marks & inside) as u8, rest.len(), out);
+            return text.len();
+        }
     }
     for &byte in text.get(done..).unwrap_or_default() {
         match byte {
@@ -117,21 +128,36 @@ fn beside_backslashes(group: [u8; GROUP]) -> [u8; 16] {
     (u128::from(u64::from_le_bytes(group)) | BACKSLASHES << 64).to_le_bytes()
 }
 
-/// Appends a group whose marked bytes need backslashes.
+/// The last `length` bytes of a text, fewer than a group, with zeros behind them: read at once, from where they overlap what is done
+/// already. Nothing where the text is shorter than half a group.
 #[inline]
-fn spread<const NEST: bool>(group: [u8; GROUP], marks: u8, out: &mut Vec<u8>) {
+fn last_group(text: &[u8], length: usize) -> Option<[u8; GROUP]> {
+    let group = if let Some(last) = text.last_chunk() {
+        u64::from_le_bytes(*last) >> (8 * (GROUP - length))
+    } else {
+        let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+        let last = u64::from(u32::from_le_bytes(*last));
+        u64::from(u32::from_le_bytes(*first)) | last << (8 * (length - GROUP / 2))
+    };
+    Some(group.to_le_bytes())
+}
+
+/// Appends the first `count` bytes of a group, whose marked bytes need backslashes.
+#[inline]
+fn spread<const NEST: bool>(group: [u8; GROUP], marks: u8, count: usize, out: &mut Vec<u8>) {
     if NEST && marks.count_ones() > 2 {
         // The result may be longer than 16 bytes, so each half goes by itself.
         let (low, high) = (marks & 0x0f, marks >> 4);
-        place::<NEST>(group, low, GROUP / 2, out);
+        let half = count.min(GROUP / 2);
+        place::<NEST>(group, low, half, out);
         let behind = (u64::from_le_bytes(group) >> 32).to_le_bytes();
-        place::<NEST>(behind, high, GROUP / 2, out);
+        place::<NEST>(behind, high, count - half, out);
     } else {
-        place::<NEST>(group, marks, GROUP, out);
+        place::<NEST>(group, marks, count, out);
     }
 }
 
-/// Appends the first `count` bytes of a group.
+/// The same where the result is not longer than 16 bytes.
 #[inline]
 fn place<const NEST: bool>(group: [u8; GROUP], marks: u8, count: usize, out: &mut Vec<u8>) {
     let (table, before) = if NEST { (&NESTED, 3) } else { (&ONCE, 1) };
@@ -173,14 +199,16 @@ mod tests {
                     }
                 })
                 .collect();
-            for text in [text.repeat(1), text.repeat(4)] {
+            for length in (1..=16).chain([32]) {
+                let text = text.repeat(4);
+                let text = &text[..length];
                 let (mut once, mut nested) = (Vec::new(), Vec::new());
                 let done = (
-                    printable::<false>(&text, &mut once),
-                    printable::<true>(&text, &mut nested),
+                    printable::<false>(text, &mut once),
+                    printable::<true>(text, &mut nested),
                 );
-                assert_eq!((done.0, once), byte_by_byte(&text, b"\\"));
-                assert_eq!((done.1, nested), byte_by_byte(&text, b"\\\\\\"));
+                assert_eq!((done.0, once), byte_by_byte(text, b"\\"));
+                assert_eq!((done.1, nested), byte_by_byte(text, b"\\\\\\"));
             }
         }
     }

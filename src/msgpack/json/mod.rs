@@ -271,11 +271,16 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
                 return None;
             }
             seen |= bit;
-            if index > 0 {
-                self.out.push(b',');
-            }
-            self.string(key);
-            self.out.push(b':');
+            self.out.extend_from_slice(match (index, NESTED) {
+                (0, false) => b"\"",
+                (0, true) => b"\\\"",
+                (_, false) => b",\"",
+                (_, true) => b",\\\"",
+            });
+            self.text(key);
+            self.out
+                .extend_from_slice(if NESTED { b"\\\":" } else { b"\":" });
+            self.grown += 2 * usize::from(NESTED);
             rest = self.value(behind);
         }
         self.out.push(b'}');
