@@ -150,6 +150,10 @@ impl Output for KinesisFirehose {
         })
     }
 
+    fn throttled_as(&self, destination: &Destination) -> Option<String> {
+        Some(self.client.aws().name("firehose", destination))
+    }
+
     fn encode(
         &self,
         destination: &Destination,

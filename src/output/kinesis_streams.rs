@@ -172,6 +172,10 @@ impl Output for KinesisStreams {
         })
     }
 
+    fn throttled_as(&self, destination: &Destination) -> Option<String> {
+        Some(self.service.name_of(destination))
+    }
+
     fn encode(
         &self,
         destination: &Destination,

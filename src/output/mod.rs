@@ -204,6 +204,12 @@ pub trait Output: Send + Sync {
         self.destination(item.tag).unwrap_or_default()
     }
 
+    /// What the service throttles as one, for outputs that ask for the same to share what they learn of it. `None`: nobody else
+    /// asks for this.
+    fn throttled_as(&self, _: &Destination) -> Option<String> {
+        None
+    }
+
     /// Writes items, from the first on, until one request is full; `body` is an empty buffer with room for it.
     fn encode(
         &self,

@@ -14,6 +14,7 @@ use super::fare::{Fare, note_latency};
 use super::lanes::{Lane, Lanes};
 use super::queue::{Piece, count, pick};
 use super::retry::{Failure, Policy};
+use super::throttle::{Throttle, Throttles};
 use crate::buffer::{Inbox, Message, Stream};
 use crate::event::DropReason;
 use crate::output::{Answer, Destination, Encoded, Output};
@@ -25,6 +26,12 @@ const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Requests in flight to different destinations, unless `workers` is set.
 const IN_FLIGHT: usize = 4;
+
+/// While the process is ending, a destination that is closed for longer than this is asked all the same.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// After so many failures in a row, a destination is asked slowly at first.
+const OUTAGE_FAILURES: u32 = 3;
 
 /// Bodies have room for a multiple of this, so that the buffer of one fits the next.
 const BODY_STEP: usize = 256 * 1024;
@@ -47,6 +54,8 @@ pub(super) struct Delivery {
     pub policy: Policy,
     /// `workers`, where it is set.
     pub workers: Option<usize>,
+    /// What services grant to this process.
+    pub throttles: Arc<Throttles>,
 }
 
 /// How a delivery ends.
@@ -65,6 +74,7 @@ pub(super) enum Ending {
 /// A request whose answer is awaited.
 struct Sent {
     lane: usize,
+    at: Instant,
     pieces: Vec<Piece>,
     encoded: Encoded,
     answer: Answer,
@@ -93,8 +103,8 @@ impl Deliver {
     /// A task with nothing to do yet.
     pub(super) fn new(delivery: Delivery) -> Self {
         Self {
+            lanes: Lanes::new(Arc::clone(&delivery.throttles)),
             delivery,
-            lanes: Lanes::default(),
             opened: Vec::new(),
             in_flight: JoinSet::new(),
             ratio: 1.0,
@@ -240,7 +250,10 @@ impl Deliver {
         } else {
             due
         };
-        Some(lane.gate.opens().map_or(wanted, |opens| opens.max(wanted)))
+        // At the end it is better to try than to leave behind.
+        let soon = |opens: &Instant| !self.draining || *opens <= now + DRAIN_PATIENCE;
+        let opens = lane.opens().filter(soon);
+        Some(opens.map_or(wanted, |opens| opens.max(wanted)))
     }
 
     /// Encodes one request and sends it.
@@ -288,7 +301,8 @@ impl Deliver {
         if encoded.taken() == 0 {
             return;
         }
-        lane.depart(&pieces);
+        let now = Instant::now();
+        lane.depart(&pieces, now);
         let (output, destination) = (
             Arc::clone(&self.delivery.output),
             Arc::clone(&lane.destination),
@@ -297,6 +311,7 @@ impl Deliver {
             let answer = request(output.as_ref(), &destination, &encoded).await;
             Sent {
                 lane: index,
+                at: now,
                 pieces,
                 encoded,
                 answer,
@@ -312,6 +327,7 @@ impl Deliver {
             return;
         };
         lane.arrive(&sent.pieces);
+        note_grant(&lane.throttle, &sent);
         let index = sent.lane;
         self.reclaim(std::mem::take(&mut sent.encoded.body));
         match std::mem::replace(&mut sent.answer, Answer::done()) {
@@ -388,7 +404,10 @@ impl Deliver {
         let Some(lane) = self.lanes.get_mut(index) else {
             return;
         };
-        lane.gate.succeed(now);
+        if lane.gate.failures() >= OUTAGE_FAILURES && !lane.gate.is_throttled() {
+            lane.throttle.restart(now, fastrand::f64());
+        }
+        lane.gate.succeed();
         lane.refusals = 0;
         lane.most = lane.most.saturating_mul(2);
         if self.failing && self.lanes.hear_of_success(&self.delivery.policy, now) {
@@ -456,14 +475,11 @@ impl Deliver {
         let kept_batches = kept.len() as u64;
         self.delivery.ledger.fail(why);
         let draining = self.draining;
+        let policy = self.delivery.policy.among(self.lanes.failing());
         let lane = self.lanes.get_mut(index)?;
-        let wait = lane.gate.fail(
-            &self.delivery.policy,
-            failure,
-            draining,
-            Instant::now(),
-            fastrand::f64(),
-        );
+        let wait = lane
+            .gate
+            .fail(&policy, failure, draining, Instant::now(), fastrand::f64());
         lane.queue.put_back(kept);
         self.delivery.ledger.retry(kept_batches, kept_events as u64);
         let (component, destination) = (&self.delivery.component, &lane.destination);
@@ -548,6 +564,22 @@ async fn request(output: &dyn Output, destination: &Destination, encoded: &Encod
     tokio::time::timeout(REQUEST_DEADLINE, exchange)
         .await
         .unwrap_or_else(|_| Answer::again(format!("no answer within {seconds} seconds")))
+}
+
+/// Tells a throttle what a request's answer says of how much is granted.
+fn note_grant(throttle: &Throttle, sent: &Sent) {
+    let now = Instant::now();
+    match &sent.answer {
+        Answer::Done { .. } | Answer::Partly { .. } | Answer::Unacceptable { .. } => {
+            throttle.succeed(now);
+        }
+        Answer::Again {
+            throttled: true,
+            after,
+            ..
+        } => throttle.refuse(sent.at, now, *after),
+        Answer::Again { .. } | Answer::Missing { .. } => {}
+    }
 }
 
 /// About how many bytes the pieces take in the buffer.

@@ -41,7 +41,7 @@ impl Fare {
         (self.looked, self.stale, self.idle) = (Some(now), false, idle);
         let streams = opened.iter().filter_map(|(stream, _)| stream.begun());
         let oldest = lanes.all().filter_map(Lane::oldest).chain(streams).min();
-        let destinations = destinations(lanes);
+        let destinations = destinations(lanes, now);
         ledger.fare(OutputState {
             oldest,
             destinations,
@@ -56,9 +56,9 @@ impl Fare {
     }
 }
 
-fn destinations(lanes: &Lanes) -> Vec<DestinationState> {
+fn destinations(lanes: &Lanes, now: Instant) -> Vec<DestinationState> {
     let telling = |lane: &&Lane| {
-        lane.oldest().is_some() || lane.gate.failures() > 0 || !lane.gate.spacing().is_zero()
+        lane.oldest().is_some() || lane.gate.failures() > 0 || !lane.throttle.spacing(now).is_zero()
     };
     let mut lanes: Vec<&Lane> = lanes.all().filter(telling).collect();
     // Without events comes last.
@@ -69,8 +69,8 @@ fn destinations(lanes: &Lanes) -> Vec<DestinationState> {
         held: lane.queue.events() as u64 + lane.flying,
         oldest: lane.oldest(),
         failures: lane.gate.failures(),
-        opens: lane.gate.opens(),
-        spacing: lane.gate.spacing(),
+        opens: lane.opens(),
+        spacing: lane.throttle.spacing(now),
     };
     lanes.into_iter().map(state).collect()
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::queue::{Piece, Queue, count};
 use super::retry::{Gate, Policy};
+use super::throttle::{Throttle, Throttles};
 use crate::output::{Destination, Item, Output};
 
 /// Lanes kept although nothing waits in them.
@@ -16,6 +17,8 @@ pub(super) struct Lane {
     pub(super) destination: Arc<Destination>,
     pub(super) queue: Queue,
     pub(super) gate: Gate,
+    /// What its service grants; other outputs may have the same.
+    pub(super) throttle: Arc<Throttle>,
     pub(super) in_flight: usize,
     /// Since when the oldest event in flight is held, and how many there are.
     pub(super) oldest_flying: Option<Instant>,
@@ -33,11 +36,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    fn new(destination: Arc<Destination>) -> Self {
+    fn new(destination: Arc<Destination>, throttle: Arc<Throttle>) -> Self {
         Self {
             destination,
             queue: Queue::default(),
             gate: Gate::default(),
+            throttle,
             in_flight: 0,
             oldest_flying: None,
             flying: 0,
@@ -55,8 +59,15 @@ impl Lane {
         both.into_iter().flatten().min()
     }
 
+    /// When its next request may go; `None` is now.
+    pub(super) fn opens(&self) -> Option<Instant> {
+        let both = [self.gate.opens(), self.throttle.opens()];
+        both.into_iter().flatten().max()
+    }
+
     /// Notes that a request with these events is on its way.
-    pub(super) fn depart(&mut self, pieces: &[Piece]) {
+    pub(super) fn depart(&mut self, pieces: &[Piece], now: Instant) {
+        self.throttle.depart(now);
         self.in_flight += 1;
         self.flying += count(pieces) as u64;
         let oldest = pieces.iter().map(Piece::begun).min();
@@ -78,8 +89,8 @@ impl Lane {
 }
 
 /// All lanes of an output.
-#[derive(Default)]
 pub(super) struct Lanes {
+    throttles: Arc<Throttles>,
     list: Vec<Lane>,
     by_destination: HashMap<Arc<Destination>, usize>,
     /// Lanes in which something waits.
@@ -89,19 +100,31 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// No lanes yet.
+    pub(super) fn new(throttles: Arc<Throttles>) -> Self {
+        Self {
+            throttles,
+            list: Vec::new(),
+            by_destination: HashMap::new(),
+            active: VecDeque::new(),
+            arrivals: 0,
+        }
+    }
+
     /// Puts events into the lanes they belong to.
     pub(super) fn place(&mut self, mut piece: Piece, output: &dyn Output) {
         piece.arrival = self.arrivals;
         self.arrivals += 1;
         if let Some(destination) = output.destination(piece.tag()) {
-            let lane = self.index_of(destination);
+            let lane = self.index_of(destination, output);
             self.push(lane, piece);
             return;
         }
         let mut starts: Vec<(usize, Vec<u32>)> = Vec::new();
         for (start, event) in piece.events() {
             let (start, tag) = (start as u32, piece.tag());
-            let lane = self.index_of(output.destination_of(Item { tag, event }));
+            let destination = output.destination_of(Item { tag, event });
+            let lane = self.index_of(destination, output);
             match starts.iter_mut().find(|(known, _)| *known == lane) {
                 Some((_, starts)) => starts.push(start),
                 None => starts.push((lane, vec![start])),
@@ -128,12 +151,16 @@ impl Lanes {
     }
 
     /// The lane of a destination. Idle ones are forgotten when there are too many, which costs them nothing but their gate.
-    fn index_of(&mut self, destination: Destination) -> usize {
+    fn index_of(&mut self, destination: Destination, output: &dyn Output) -> usize {
         if let Some(&index) = self.by_destination.get(&destination) {
             return index;
         }
+        let throttle = match output.throttled_as(&destination) {
+            Some(name) => self.throttles.of(name),
+            None => Arc::default(),
+        };
         let destination = Arc::new(destination);
-        let fresh = Lane::new(Arc::clone(&destination));
+        let fresh = Lane::new(Arc::clone(&destination), throttle);
         let crowded = self.list.len() >= IDLE_LANES;
         let reused = crowded.then(|| self.list.iter().position(Lane::is_idle));
         let index = reused.flatten().unwrap_or(self.list.len());
@@ -200,6 +227,12 @@ impl Lanes {
                 lane.hurry = true;
             }
         }
+    }
+
+    /// How many destinations fail.
+    pub(super) fn failing(&self) -> usize {
+        let failing = |lane: &&Lane| lane.gate.failures() > 0;
+        self.list.iter().filter(failing).count()
     }
 
     /// Tells all gates that a destination was served; whether none is closed by a failure any more.

@@ -23,6 +23,7 @@ mod retry;
 mod service;
 mod storage;
 mod switch;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

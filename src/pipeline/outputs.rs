@@ -20,6 +20,7 @@ use super::dispatch::Route;
 use super::engine::Change;
 use super::identity::Identity;
 use super::queue::Piece;
+use super::throttle::Throttles;
 use crate::buffer::Inbox;
 use crate::telemetry::{OutputView, RouteLedger};
 
@@ -43,6 +44,8 @@ pub(super) struct Outputs {
     leaving: Vec<LiveOutput>,
     /// Whether sessions are left of the stages that ran so far.
     generations: Vec<watch::Receiver<()>>,
+    /// What services grant, which outlives the outputs that learned it.
+    throttles: Arc<Throttles>,
 }
 
 impl Outputs {
@@ -65,7 +68,8 @@ impl Outputs {
             let live = kept.unwrap_or_else(|| {
                 let follows = |live: &LiveOutput| live.is_followed_by(&planned);
                 let place = before.iter().position(follows);
-                LiveOutput::start(planned, place.map(|place| before.remove(place)))
+                let before = place.map(|place| before.remove(place));
+                LiveOutput::start(planned, before, &self.throttles)
             });
             routes.push(Route {
                 matcher,
@@ -160,7 +164,7 @@ impl LiveOutput {
     }
 
     /// Starts an output, which takes over from the one whose place it takes.
-    fn start(planned: PlannedOutput, before: Option<Self>) -> Self {
+    fn start(planned: PlannedOutput, before: Option<Self>, throttles: &Arc<Throttles>) -> Self {
         let (inbox, ledger) = match &before {
             // The same inbox: connections that still use the old stages put their events there.
             Some(before) => (Arc::clone(&before.inbox), Arc::clone(&before.ledger)),
@@ -177,6 +181,7 @@ impl LiveOutput {
             ledger: Arc::clone(&ledger),
             policy: planned.policy,
             workers: planned.workers,
+            throttles: Arc::clone(throttles),
         };
         let task = tokio::spawn(async move {
             let output = Arc::clone(&delivery.output);

@@ -1,9 +1,8 @@
 //! Again, later or never: the only policy.
 //!
 //! A destination that fails is left alone for a random time between nothing and a bound that doubles with every failure
-//! ("full jitter": many routers that failed together do not come back together). Being throttled also widens the spacing between
-//! requests, and every success narrows it, so that a destination settles at the rate its service grants. Where the service names
-//! a time, that is the least.
+//! ("full jitter": many routers that failed together do not come back together). Where the service names a time, that is the least.
+//! The first time it is throttled it waits for its turn only, which [`throttle`](super::throttle) decides.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,8 @@ const BASE: Duration = Duration::from_millis(200);
 const THROTTLED_BASE: Duration = Duration::from_millis(500);
 /// The last bound.
 const CAP: Duration = Duration::from_secs(30);
-/// The least and the most spacing of a throttled destination.
-const SPACING: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+/// The last bound for each destination that fails: one of them tries about so often, and where it succeeds the others follow.
+const CAP_EACH: Duration = Duration::from_secs(5);
 /// The bound while the process is ending: better to try than to leave behind.
 const DRAIN_CAP: Duration = Duration::from_secs(1);
 /// A service that asks for more patience than this is asked again anyway.
@@ -31,6 +30,8 @@ pub struct Policy {
     pub throttled_base: Duration,
     /// The last bound; `scheduler.cap` where it is set.
     pub cap: Duration,
+    /// The last bound is shorter while few destinations fail; not where it is set.
+    pub adapts: bool,
 }
 
 impl Default for Policy {
@@ -40,6 +41,7 @@ impl Default for Policy {
             base: BASE,
             throttled_base: THROTTLED_BASE,
             cap: CAP,
+            adapts: true,
         }
     }
 }
@@ -53,6 +55,17 @@ impl Policy {
         }
         // A cap below the base means: always that long.
         self.cap = cap.unwrap_or(self.cap.max(self.base));
+        self.adapts &= base.is_none() && cap.is_none();
+        self
+    }
+
+    /// The policy while so many destinations of an output fail. An outage is noticed to be over within seconds, and many
+    /// destinations do not ask more often than one would.
+    pub(super) fn among(mut self, failing: usize) -> Self {
+        if self.adapts {
+            let failing = u32::try_from(failing.max(1)).unwrap_or(u32::MAX);
+            self.cap = self.cap.min(CAP_EACH.saturating_mul(failing));
+        }
         self
     }
 
@@ -66,7 +79,7 @@ impl Policy {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Gate {
     failures: u32,
-    spacing: Duration,
+    throttled: bool,
     opens: Option<Instant>,
 }
 
@@ -81,25 +94,20 @@ impl Gate {
         self.failures
     }
 
-    /// The time between two requests that throttling has led to.
-    pub(super) fn spacing(&self) -> Duration {
-        self.spacing
+    /// Whether the last failure was that the service is asked too much.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttled
     }
 
     /// Notes that a request was taken.
-    pub(super) fn succeed(&mut self, now: Instant) {
+    pub(super) fn succeed(&mut self) {
         self.failures = 0;
-        self.spacing = if self.spacing <= SPACING.0 {
-            Duration::ZERO
-        } else {
-            self.spacing / 2
-        };
-        self.opens = (!self.spacing.is_zero()).then(|| now + self.spacing);
+        self.opens = None;
     }
 
     /// Notes that another destination of the same service was served: what failed here may be over as well.
     pub(super) fn hear_of_success(&mut self, policy: &Policy, now: Instant, fraction: f64) {
-        if self.failures > 0 && self.spacing.is_zero() {
+        if self.failures > 0 && !self.throttled {
             let soon = now + policy.base.mul_f64(fraction.clamp(0.0, 1.0));
             self.opens = self.opens.map(|opens| opens.min(soon));
         }
@@ -114,6 +122,7 @@ impl Gate {
         now: Instant,
         fraction: f64,
     ) -> Duration {
+        self.throttled = failure.throttled;
         let wait = if failure.share < 1.0 {
             // The service takes requests; a few records come again with the next one, the more the later.
             self.failures = 0;
@@ -132,27 +141,23 @@ impl Gate {
         draining: bool,
         fraction: f64,
     ) -> Duration {
-        let base = if failure.throttled {
-            policy.throttled_base
+        let (base, doublings) = if failure.throttled {
+            (policy.throttled_base, self.failures.checked_sub(1))
         } else {
-            policy.base
+            (policy.base, Some(self.failures))
         };
         let cap = if draining {
             policy.cap.min(DRAIN_CAP)
         } else {
             policy.cap
         };
-        let bound = base.saturating_mul(1 << self.failures.min(16)).min(cap);
+        let bound = doublings.map_or(Duration::ZERO, |doublings| {
+            base.saturating_mul(1 << doublings.min(16)).min(cap)
+        });
         self.failures += 1;
-        if failure.throttled {
-            self.spacing = (self.spacing * 2).clamp(SPACING.0, SPACING.1);
-        }
         let least = failure.after.unwrap_or_default();
         let least = least.min(if draining { DRAIN_CAP } else { AFTER_MAX });
-        bound
-            .mul_f64(fraction.clamp(0.0, 1.0))
-            .max(least)
-            .max(self.spacing)
+        bound.mul_f64(fraction.clamp(0.0, 1.0)).max(least)
     }
 }
 
@@ -235,17 +240,29 @@ mod tests {
     }
 
     #[test]
-    fn throttling_widens_the_spacing_and_success_narrows_it_to_nothing() {
+    fn the_first_time_throttled_only_the_turn_is_waited_for() {
         let (policy, now) = (Policy::default(), Instant::now());
         let mut gate = Gate::default();
-        for _ in 0..4 {
-            gate.fail(&policy, THROTTLED, false, now, 0.0);
-        }
-        assert_eq!(gate.opens(), Some(now + Duration::from_millis(80)));
-        for _ in 0..4 {
-            gate.succeed(now);
-        }
+        let waits: Vec<_> = (0..4)
+            .map(|_| gate.fail(&policy, THROTTLED, false, now, 1.0).as_millis())
+            .collect();
+        assert_eq!(waits, [0, 500, 1000, 2000]);
+        gate.succeed();
         assert_eq!(gate.opens(), None);
+    }
+
+    #[test]
+    fn the_last_bound_grows_with_those_that_fail_unless_it_is_set() {
+        let cap = |policy: Policy, failing| policy.among(failing).cap.as_secs();
+        let policy = Policy::default();
+        assert_eq!(
+            [1, 2, 6, 7].map(|failing| cap(policy, failing)),
+            [5, 10, 30, 30]
+        );
+        let set = policy.with_scheduler(None, Some(Duration::from_secs(60)));
+        assert_eq!(cap(set, 1), 60);
+        let base = policy.with_scheduler(Some(Duration::from_secs(9)), None);
+        assert_eq!(cap(base, 1), 30);
     }
 
     #[test]
@@ -283,6 +300,7 @@ mod tests {
         gate.hear_of_success(&policy, now, 0.5);
         assert_eq!(gate.opens(), Some(now + Duration::from_millis(100)));
         let mut throttled = Gate::default();
+        throttled.fail(&policy, THROTTLED, false, now, 1.0);
         let wait = throttled.fail(&policy, THROTTLED, false, now, 1.0);
         throttled.hear_of_success(&policy, now, 0.5);
         assert_eq!(throttled.opens(), Some(now + wait));

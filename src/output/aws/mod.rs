@@ -47,7 +47,7 @@ use self::http::Transport;
 pub(super) use self::region::RegionSource;
 pub(super) use self::signed::{Call, FileBody, Payload, Reply, Signed};
 pub(super) use self::task::{Metadata, Task};
-use super::Answer;
+use super::{Answer, Destination};
 use crate::config::{Settings, Variables};
 
 /// One exchange with a service has to end by then.
@@ -128,6 +128,13 @@ impl Aws {
                 |s| format!("aws-fluent-bit-plugin-{s}"),
             ),
         }
+    }
+
+    /// What is asked for under this name, told apart from what another account, region or service calls the same.
+    pub(super) fn name(&self, service: &str, destination: &Destination) -> String {
+        let account = (&self.profile, &self.role_arn, &self.external_id);
+        let place = (self.region.known(), &self.endpoint);
+        format!("{service} {account:?} {place:?} {destination}")
     }
 
     /// Makes what clients need: credentials, region, endpoint, transport. Of the network it asks at most for the region.
@@ -275,6 +282,11 @@ impl<C: Clone> Lazy<C> {
             make,
             made: Mutex::new(None),
         }
+    }
+
+    /// The settings it is made from.
+    pub(super) fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     /// The client.

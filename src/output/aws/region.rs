@@ -35,6 +35,14 @@ impl RegionSource {
         Self::Asked(metadata.map(Arc::new))
     }
 
+    /// The region, where it is known already. One that has to be asked for is the same for all.
+    pub(super) fn known(&self) -> Option<&str> {
+        match self {
+            Self::Known(region) => Some(region),
+            Self::Asked(_) => None,
+        }
+    }
+
     /// The region.
     ///
     /// # Errors

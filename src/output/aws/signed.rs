@@ -28,7 +28,7 @@ use hyper::body::Frame;
 
 use super::answer::{Failure, retry_after, sort};
 use super::endpoint::{Variant, regional_url};
-use super::{ATTEMPT_TIMEOUT, Answer, Aws, Lazy, Session};
+use super::{ATTEMPT_TIMEOUT, Answer, Aws, Destination, Lazy, Session};
 use crate::config::Variables;
 use crate::output::net::with_causes;
 
@@ -186,6 +186,11 @@ impl Signed {
             signs: false,
             ..Self::new(aws, service, "")
         }
+    }
+
+    /// What is asked for under this name, whoever asks.
+    pub(in crate::output) fn name_of(&self, destination: &Destination) -> String {
+        self.session.aws().name(self.service, destination)
     }
 
     /// Asks; `read` tells failures from what was asked for. Asked once more where the credentials or the clock were the

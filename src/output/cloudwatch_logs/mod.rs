@@ -212,6 +212,10 @@ impl Output for CloudWatchLogs {
         self.names.of_item(item)
     }
 
+    fn throttled_as(&self, destination: &Destination) -> Option<String> {
+        Some(self.client.aws().name("logs", destination))
+    }
+
     fn encode(
         &self,
         destination: &Destination,
