@@ -8,7 +8,7 @@
 //! | `time_key`, `time_key_format` | , `%Y-%m-%dT%H:%M:%S` | add the time under this key, in UTC; not with `log_key` |
 //! | `compression` | none | `gzip`, `zstd` or `snappy`: each record by itself |
 //! | `simple_aggregation` | off | join records up to 1 024 000 bytes |
-//! | `oversized_events` | `truncate` | what becomes of an event larger than a record; or `drop` |
+//! | `oversized_events` | `truncate` | what becomes of an event larger than a record; or `split`, `drop`, `dead_letter` |
 //! | `endpoint`, `port`, `tls`, `tls.verify`, `tls.ca_file`, `role_arn`, `external_id`, `sts_endpoint`, `profile`, `extra_user_agent` | | how to reach the service |
 //!
 //! `firehose` is the dialect of AWS's Go plugin: keys sorted, `data_keys` and `replace_dots`, the time in the time zone of the process
@@ -44,16 +44,18 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     let content = Content::read(settings, options.json);
     let compression = Compression::read(settings, "compression", records::COMPRESSIONS, false);
     let aggregate = settings.flag("simple_aggregation", false);
-    make(settings, aws, content, compression, aggregate)
+    let oversized = Oversized::read(settings, options.keeps_rejected);
+    make(settings, aws, content, compression, (aggregate, oversized))
 }
 
 /// Reads the section of `firehose`.
-pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Output> {
+pub(super) fn build_go(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Output> {
     settings.tolerate_unknown();
     let aws = Aws::read(settings);
     let content = Content::Go(go::Record::read(settings));
     let aggregate = go::flag(settings, "simple_aggregation", false);
-    make(settings, aws, content, None, aggregate)
+    let oversized = Oversized::read(settings, options.keeps_rejected);
+    make(settings, aws, content, None, (aggregate, oversized))
 }
 
 fn make(
@@ -61,7 +63,7 @@ fn make(
     aws: Aws,
     content: Content,
     compression: Option<Compression>,
-    aggregate: bool,
+    (aggregate, oversized): (bool, Oversized),
 ) -> Arc<dyn Output> {
     Arc::new(KinesisFirehose {
         client: Lazy::new(aws, client),
@@ -81,7 +83,7 @@ fn make(
             } else {
                 Joining::None
             },
-            oversized: Oversized::read(settings),
+            oversized,
             partition_key: None,
         },
     })
@@ -161,6 +163,15 @@ impl Output for KinesisFirehose {
         body: Vec<u8>,
     ) -> Encoded {
         records::encode(destination, &self.format, items, body)
+    }
+
+    fn encode_part(
+        &self,
+        destination: &Destination,
+        item: Item<'_>,
+        number: u32,
+    ) -> Option<(Encoded, bool)> {
+        records::encode_part(destination, &self.format, item, number)
     }
 
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {

@@ -9,7 +9,7 @@
 //! | `time_key`, `time_key_format` | , `%Y-%m-%dT%H:%M:%S` | add the time under this key, in UTC; not with `log_key` |
 //! | `compression` | none | `gzip`, `zstd` or `snappy`: each record by itself |
 //! | `simple_aggregation` | off | join records up to 1 MiB |
-//! | `oversized_events` | `truncate` | what becomes of an event larger than a record; or `drop` |
+//! | `oversized_events` | `truncate` | what becomes of an event larger than a record; or `split`, `drop`, `dead_letter` |
 //! | `endpoint`, `port`, `tls`, `tls.verify`, `tls.ca_file`, `role_arn`, `external_id`, `sts_endpoint`, `profile`, `extra_user_agent` | | how to reach the service |
 //!
 //! `kinesis` is the dialect of AWS's Go plugin: keys sorted, `data_keys`, `replace_dots`, `append_newline`, `aggregation` in the format
@@ -53,14 +53,14 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
         } else {
             Joining::None
         },
-        oversized: Oversized::read(settings),
+        oversized: Oversized::read(settings, options.keeps_rejected),
         partition_key: Some(partition_key(settings, go::Record::default())),
     };
     make(settings, aws, format)
 }
 
 /// Reads the section of `kinesis`.
-pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Output> {
+pub(super) fn build_go(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Output> {
     settings.tolerate_unknown();
     settings.accept(&[
         "experimental_concurrency",
@@ -89,7 +89,7 @@ pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Outpu
         } else {
             Joining::None
         },
-        oversized: Oversized::read(settings),
+        oversized: Oversized::read(settings, options.keeps_rejected),
         partition_key: Some(partition_key(settings, record)),
     };
     make(settings, aws, format)
@@ -183,6 +183,15 @@ impl Output for KinesisStreams {
         body: Vec<u8>,
     ) -> Encoded {
         records::encode(destination, &self.format, items, body)
+    }
+
+    fn encode_part(
+        &self,
+        destination: &Destination,
+        item: Item<'_>,
+        number: u32,
+    ) -> Option<(Encoded, bool)> {
+        records::encode_part(destination, &self.format, item, number)
     }
 
     fn send<'a>(&'a self, _: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {

@@ -218,6 +218,12 @@ pub trait Output: Send + Sync {
         body: Vec<u8>,
     ) -> Encoded;
 
+    /// Writes the part of that number, from 0, of an item that is larger than a request and goes in parts; and whether more follow.
+    /// To be asked for the first item when [`Output::encode`] takes none. `None`: it cannot be sent.
+    fn encode_part(&self, _: &Destination, _: Item<'_>, _: u32) -> Option<(Encoded, bool)> {
+        None
+    }
+
     /// Sends one request.
     ///
     /// # Cancel safety
@@ -252,6 +258,8 @@ pub trait Output: Send + Sync {
 pub struct Options {
     /// How records become JSON.
     pub json: Json,
+    /// Whether what is given up is kept.
+    pub keeps_rejected: bool,
 }
 
 /// Makes an output from its section; mistakes go to the section's problems.

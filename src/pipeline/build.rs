@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::common;
+use super::dead_letters::DeadLetters;
 use super::foreign::is_known_elsewhere;
 use super::identity::Identity;
 use super::retry::Policy;
@@ -115,6 +116,7 @@ pub(super) struct PlannedOutput {
     pub(super) matching: String,
     pub(super) policy: Policy,
     pub(super) workers: Option<usize>,
+    pub(super) dead_letters: Option<Arc<DeadLetters>>,
     pub(super) output: Arc<dyn output::Output>,
 }
 
@@ -325,11 +327,20 @@ impl<'a> Builder<'a> {
             let message = "processors of an output are not part of this version: put them below an input, or write filters";
             settings.error_at(processors.place(), "processors", message);
         }
-        let output = build(&mut settings, output::Options { json: service.json });
+        let output = build(
+            &mut settings,
+            output::Options {
+                json: service.json,
+                keeps_rejected: service.dead_letters.is_some(),
+            },
+        );
         let plugin = settings.name().to_owned();
         let is_alias = settings.text("alias").is_some();
         settings.finish();
-        let service = (service.retry, service.json);
+        let dead_letters = service.dead_letters.clone();
+        let letters = service.dead_letters.as_deref();
+        let letters = letters.map(DeadLetters::place);
+        let service = (service.retry, service.json, letters);
         active.then(|| PlannedOutput {
             identity: Identity::of_output(section, self.config, service),
             plugin,
@@ -340,6 +351,7 @@ impl<'a> Builder<'a> {
             matching,
             policy,
             workers,
+            dead_letters,
             output,
         })
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::dead_letters::{DeadLetters, Verdict, is_kept};
 use super::fare::{Fare, note_latency};
 use super::lanes::{Lane, Lanes};
 use super::queue::{Piece, count, pick};
@@ -56,6 +57,8 @@ pub(super) struct Delivery {
     pub workers: Option<usize>,
     /// What services grant to this process.
     pub throttles: Arc<Throttles>,
+    /// Where what is given up is kept.
+    pub dead_letters: Option<Arc<DeadLetters>>,
 }
 
 /// How a delivery ends.
@@ -77,6 +80,8 @@ struct Sent {
     at: Instant,
     pieces: Vec<Piece>,
     encoded: Encoded,
+    /// It is a part of an event, and more parts follow.
+    more: bool,
     answer: Answer,
 }
 
@@ -87,6 +92,8 @@ pub(super) struct Deliver {
     /// Batches being filled, and when they have to be sealed.
     opened: Vec<(Arc<Stream>, Instant)>,
     in_flight: JoinSet<Sent>,
+    /// Dead letters that are being written.
+    burials: JoinSet<()>,
     /// Bytes of body for each byte in the buffer, of the last request.
     ratio: f64,
     /// The buffers of bodies that have been sent, for those to come.
@@ -107,6 +114,7 @@ impl Deliver {
             delivery,
             opened: Vec::new(),
             in_flight: JoinSet::new(),
+            burials: JoinSet::new(),
             ratio: 1.0,
             spare: Vec::new(),
             draining: false,
@@ -134,7 +142,7 @@ impl Deliver {
             self.receive();
             let now = Instant::now();
             if end == Ending::HandOver {
-                if self.in_flight.is_empty() {
+                if self.in_flight.is_empty() && self.burials.is_empty() {
                     return self.leave();
                 }
             } else {
@@ -152,6 +160,7 @@ impl Deliver {
             tokio::select! {
                 () = self.delivery.inbox.arrived() => {}
                 Some(sent) = self.in_flight.join_next() => self.settle(sent),
+                Some(_) = self.burials.join_next() => {}
                 () = sleep_until(wake) => {}
                 // Nobody is left to say more: the process is ending.
                 Ok(()) = ending.changed() => {}
@@ -168,7 +177,10 @@ impl Deliver {
     }
 
     fn is_empty(&self) -> bool {
-        self.in_flight.is_empty() && self.lanes.active_count() == 0 && self.opened.is_empty()
+        self.in_flight.is_empty()
+            && self.burials.is_empty()
+            && self.lanes.active_count() == 0
+            && self.opened.is_empty()
     }
 
     /// Takes batches in, and has those sealed that are due, or all of them while readers wait for memory.
@@ -269,17 +281,24 @@ impl Deliver {
             expected.min(self.delivery.output.limits().bytes),
         );
         let mut items = lane.queue.items(most);
-        let encoded = self
-            .delivery
-            .output
-            .encode(&lane.destination, &mut items, body);
+        let output = self.delivery.output.as_ref();
+        let mut encoded = output.encode(&lane.destination, &mut items, body);
         drop(items);
+        let mut more = false;
         if encoded.consumed == 0 {
-            // An output that takes nothing of what it is offered would be asked for ever.
-            let untaken = count(&lane.queue.take(1));
-            let ledger = &self.delivery.ledger;
-            ledger.drop_events(DropReason::TooLarge, untaken as u64);
-            return;
+            let part = lane.queue.part();
+            let first = lane.queue.items(1).next();
+            let part = first.and_then(|item| output.encode_part(&lane.destination, item, part));
+            let Some(part) = part else {
+                // An output that takes nothing of what it is offered would be asked for ever.
+                let untaken = lane.queue.take(1);
+                let destination = Arc::clone(&lane.destination);
+                let ledger = &self.delivery.ledger;
+                ledger.drop_events(DropReason::TooLarge, count(&untaken) as u64);
+                self.bury(&destination, DropReason::TooLarge, "", untaken);
+                return;
+            };
+            (encoded, more) = part;
         }
         let pieces = lane.queue.take(encoded.consumed);
         let weight: usize = pieces.iter().map(Piece::weight).sum();
@@ -289,6 +308,8 @@ impl Deliver {
         for (_, reason) in &encoded.refused {
             self.delivery.ledger.drop_events(*reason, 1);
         }
+        let destination = Arc::clone(&lane.destination);
+        self.bury_refused(&destination, &pieces, &encoded.refused);
         if let Some((_, reason)) = encoded.refused.first()
             && let Some(more) = self.limiter.admit()
         {
@@ -301,12 +322,12 @@ impl Deliver {
         if encoded.taken() == 0 {
             return;
         }
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return;
+        };
         let now = Instant::now();
         lane.depart(&pieces, now);
-        let (output, destination) = (
-            Arc::clone(&self.delivery.output),
-            Arc::clone(&lane.destination),
-        );
+        let output = Arc::clone(&self.delivery.output);
         self.in_flight.spawn(async move {
             let answer = request(output.as_ref(), &destination, &encoded).await;
             Sent {
@@ -314,6 +335,7 @@ impl Deliver {
                 at: now,
                 pieces,
                 encoded,
+                more,
                 answer,
             }
         });
@@ -331,6 +353,7 @@ impl Deliver {
         let index = sent.lane;
         self.reclaim(std::mem::take(&mut sent.encoded.body));
         match std::mem::replace(&mut sent.answer, Answer::done()) {
+            Answer::Done { rejected } if sent.more && rejected.is_empty() => self.part_taken(sent),
             Answer::Done { rejected } => self.delivered(&sent, &rejected),
             Answer::Partly {
                 failed,
@@ -377,6 +400,7 @@ impl Deliver {
             }
             self.delivery.ledger.drop_events(*reason, events as u64);
             lost += events;
+            self.bury_rejected(sent, positions.clone(), *reason);
             if let Some(more) = self.limiter.admit() {
                 let label = reason.label();
                 crate::warning!(
@@ -397,6 +421,89 @@ impl Deliver {
             ledger.fail("the service refuses these events for good");
         }
         self.succeed(sent.lane);
+    }
+
+    /// The service has a part of an event: the next one goes first.
+    fn part_taken(&mut self, mut sent: Sent) {
+        for piece in &mut sent.pieces {
+            if piece.part == 0 {
+                metrics::counter!("sluice_split_records_total").increment(1);
+            }
+            piece.part += 1;
+            piece.attempts = 0;
+        }
+        if let Some(lane) = self.lanes.get_mut(sent.lane) {
+            lane.queue.put_back(sent.pieces);
+        }
+        self.succeed(sent.lane);
+    }
+
+    /// Has events that are given up kept, where that is wanted. They hold their memory until it is done.
+    fn bury(
+        &mut self,
+        destination: &Destination,
+        reason: DropReason,
+        why: &str,
+        pieces: Vec<Piece>,
+    ) {
+        let Some(letters) = &self.delivery.dead_letters else {
+            return;
+        };
+        if pieces.is_empty() || !is_kept(reason) {
+            return;
+        }
+        let letters = Arc::clone(letters);
+        let verdict = Verdict {
+            output: self.delivery.ledger.name().to_owned(),
+            destination: destination.to_string(),
+            reason,
+            why: why.to_owned(),
+        };
+        self.burials
+            .spawn_blocking(move || letters.keep(&verdict, &pieces));
+    }
+
+    /// The same for items that an output left out of a request.
+    fn bury_refused(
+        &mut self,
+        destination: &Destination,
+        pieces: &[Piece],
+        refused: &[(usize, DropReason)],
+    ) {
+        if self.delivery.dead_letters.is_none() {
+            return;
+        }
+        for reason in DropReason::ALL
+            .into_iter()
+            .filter(|reason| is_kept(*reason))
+        {
+            let places = refused.iter().filter(|(_, why)| *why == reason);
+            let places: Vec<_> = places.map(|(place, _)| *place).collect();
+            self.bury(destination, reason, "", pick(pieces, &places));
+        }
+    }
+
+    /// The same for items that a service took a request without.
+    fn bury_rejected(
+        &mut self,
+        sent: &Sent,
+        positions: std::ops::Range<usize>,
+        reason: DropReason,
+    ) {
+        if self.delivery.dead_letters.is_none() {
+            return;
+        }
+        let Some(lane) = self.lanes.get_mut(sent.lane) else {
+            return;
+        };
+        let destination = Arc::clone(&lane.destination);
+        let taken = taken_places(&sent.encoded);
+        let end = positions.end.min(taken.len());
+        let at = |position| sent.encoded.positions.items_at(position);
+        let places = (positions.start..end).filter_map(|position| taken.get(at(position)));
+        let mut places: Vec<usize> = places.flatten().copied().collect();
+        places.sort_unstable();
+        self.bury(&destination, reason, "", pick(&sent.pieces, &places));
     }
 
     fn succeed(&mut self, index: usize) {
@@ -482,7 +589,7 @@ impl Deliver {
             .fail(&policy, failure, draining, Instant::now(), fastrand::f64());
         lane.queue.put_back(kept);
         self.delivery.ledger.retry(kept_batches, kept_events as u64);
-        let (component, destination) = (&self.delivery.component, &lane.destination);
+        let (component, destination) = (&self.delivery.component, Arc::clone(&lane.destination));
         if lost > 0 {
             self.delivery
                 .ledger
@@ -507,6 +614,7 @@ impl Deliver {
                 "failed to flush {kept_events} events to {destination} again: {why}"
             );
         }
+        self.bury(&destination, DropReason::RetryLimit, why, given_up);
         Some(kept_events)
     }
 
@@ -534,6 +642,8 @@ impl Deliver {
                 "{events} events to {destination} are unacceptable and lost: {why}{more}"
             );
         }
+        let destination = Arc::clone(&lane.destination);
+        self.bury(&destination, reason, why, pieces);
     }
 
     fn next_wake(&self, now: Instant) -> Option<Instant> {

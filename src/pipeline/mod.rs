@@ -7,6 +7,7 @@
 mod build;
 mod chain;
 mod common;
+mod dead_letters;
 mod deliver;
 mod dispatch;
 mod engine;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::build::PlannedOutput;
+use super::dead_letters::DeadLetters;
 use super::deliver::{Deliver, Delivery, Ending};
 use super::dispatch::Route;
 use super::engine::Change;
@@ -46,6 +47,8 @@ pub(super) struct Outputs {
     generations: Vec<watch::Receiver<()>>,
     /// What services grant, which outlives the outputs that learned it.
     throttles: Arc<Throttles>,
+    /// Where the first output that keeps what it gives up keeps it; one folder has one writer.
+    dead_letters: Option<Arc<DeadLetters>>,
 }
 
 impl Outputs {
@@ -63,7 +66,8 @@ impl Outputs {
             .collect();
         change.outputs_kept = kept.iter().flatten().count();
         change.outputs_started = planned.len() - change.outputs_kept;
-        for (planned, kept) in planned.into_iter().zip(kept) {
+        for (mut planned, kept) in planned.into_iter().zip(kept) {
+            self.share(&mut planned.dead_letters);
             let matcher = planned.matcher.clone();
             let live = kept.unwrap_or_else(|| {
                 let follows = |live: &LiveOutput| live.is_followed_by(&planned);
@@ -81,6 +85,17 @@ impl Outputs {
         self.leaving.retain(|live| !live.task.is_finished());
         self.leaving.append(&mut before);
         routes
+    }
+
+    /// Puts the folder that is open already in place of the same one.
+    fn share(&mut self, wanted: &mut Option<Arc<DeadLetters>>) {
+        if let (Some(known), Some(same)) = (&self.dead_letters, wanted.as_deref())
+            && known.place() == same.place()
+        {
+            *wanted = Some(Arc::clone(known));
+        } else if wanted.is_some() {
+            self.dead_letters.clone_from(wanted);
+        }
     }
 
     /// Has the outputs that are no longer wanted end once no session can store anything for them. `alive` belongs to the stages
@@ -182,6 +197,7 @@ impl LiveOutput {
             policy: planned.policy,
             workers: planned.workers,
             throttles: Arc::clone(throttles),
+            dead_letters: planned.dead_letters,
         };
         let task = tokio::spawn(async move {
             let output = Arc::clone(&delivery.output);

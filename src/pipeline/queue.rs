@@ -18,6 +18,8 @@ pub(super) struct Piece {
     pub arrival: u64,
     /// How often they have been tried without success.
     pub attempts: u32,
+    /// Of the first event, which is larger than a request: how many parts the service has.
+    pub part: u32,
 }
 
 /// Which events of the batch.
@@ -39,6 +41,7 @@ impl Piece {
             count,
             arrival: 0,
             attempts: 0,
+            part: 0,
         }
     }
 
@@ -50,6 +53,7 @@ impl Piece {
             span: Span::At(starts),
             arrival: 0,
             attempts: 0,
+            part: 0,
         }
     }
 
@@ -58,6 +62,7 @@ impl Piece {
         Self {
             arrival: self.arrival,
             attempts: self.attempts,
+            part: self.part,
             ..Self::at(Arc::clone(&self.batch), starts)
         }
     }
@@ -114,6 +119,7 @@ impl Piece {
             count,
             arrival: self.arrival,
             attempts: self.attempts,
+            part: std::mem::take(&mut self.part),
         }
     }
 
@@ -246,6 +252,11 @@ impl Queue {
         self.pieces.front().map(Piece::begun)
     }
 
+    /// How many parts of the first event the service has.
+    pub(super) fn part(&self) -> u32 {
+        self.pieces.front().map_or(0, |piece| piece.part)
+    }
+
     /// The first `most` items.
     pub(super) fn items(&self, most: usize) -> impl Iterator<Item = Item<'_>> {
         Items {
@@ -308,14 +319,15 @@ pub(super) fn count(pieces: &[Piece]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
     use crate::budget::Budget;
     use crate::buffer::{BATCH_MAX, Inbox, Message, Pool, Source, Stream};
     use crate::event::{Block, EventTime};
     use std::time::Duration;
 
-    fn batch(seconds: std::ops::Range<u64>) -> Arc<Batch> {
+    /// A batch of empty records, one at each second.
+    pub(in crate::pipeline) fn batch(seconds: std::ops::Range<u64>) -> Arc<Batch> {
         let inbox = Arc::new(Inbox::default());
         let stream = Stream::new(
             Tag::new(b"t"),
@@ -343,6 +355,12 @@ mod tests {
         });
         sealed.unwrap()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::batch;
+    use super::*;
 
     fn seconds<'a>(items: impl Iterator<Item = Item<'a>>) -> Vec<u64> {
         items.map(|item| item.event.time.seconds).collect()

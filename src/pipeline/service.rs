@@ -1,7 +1,9 @@
 //! The `[SERVICE]` section as meant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::dead_letters::DeadLetters;
 use super::files;
 use super::retry::Policy;
 use super::storage::Storage;
@@ -30,6 +32,8 @@ pub struct Service {
     pub retry: Policy,
     /// The keys `storage.*`.
     pub storage: Storage,
+    /// Where what is given up is kept: `storage.keep.rejected`.
+    pub dead_letters: Option<Arc<DeadLetters>>,
     /// `Daemon`: go to the background.
     pub daemon: bool,
     /// `Log_Format`: how lines of our own log look.
@@ -118,6 +122,7 @@ impl Service {
             retry: Policy::default()
                 .with_scheduler(base.map(Duration::from_secs), cap.map(Duration::from_secs)),
             storage: Storage::read(&mut settings),
+            dead_letters: None,
             daemon: settings.flag("daemon", false),
             log_format: match settings.choice("log_format", &["text", "json"]) {
                 Some("json") => Format::Json,
@@ -143,6 +148,8 @@ impl Service {
                 .unwrap_or_default()
                 .to_owned(),
         };
+        let root = service.storage.path.as_deref();
+        service.dead_letters = DeadLetters::read(&mut settings, root, service.json);
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
         service.parsers = load_parsers(config, flags, problems);

@@ -10,18 +10,17 @@ pub struct Storage {
 }
 
 /// Keys that take a switch.
-const SWITCHES: [&str; 7] = [
+const SWITCHES: [&str; 6] = [
     "storage.checksum",
     "storage.metrics",
     "storage.backlog.flush_on_shutdown",
     "storage.delete_irrecoverable_chunks",
     "storage.trim_files",
     "storage.inherit",
-    "storage.keep.rejected",
 ];
 
 /// Keys that take a size.
-const SIZES: [&str; 2] = ["storage.backlog.mem_limit", "storage.rejected.limit"];
+const SIZES: [&str; 1] = ["storage.backlog.mem_limit"];
 
 impl Storage {
     /// Reads the keys. What belongs to buffering on disk is validated and marked as without effect.
@@ -36,9 +35,7 @@ impl Storage {
             settings.size(key);
         }
         settings.integer_in("storage.max_chunks_up", 1..=i64::from(i32::MAX));
-        settings.text("storage.rejected.path");
         settings.accept(&["storage.sync", "storage.type", "storage.max_chunks_up"]);
-        settings.accept(&["storage.rejected.path"]);
         settings.accept(&SWITCHES);
         settings.accept(&SIZES);
         Self { path }

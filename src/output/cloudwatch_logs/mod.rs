@@ -15,7 +15,7 @@
 //! | `log_key` | | send this key's value instead of the whole record |
 //! | `log_format` | | sent as header `x-amzn-logs-format`, such as `json/emf` |
 //! | `compression` | none | `gzip`: of whole requests |
-//! | `oversized_events` | `truncate` | what becomes of an event larger than the service takes; or `drop` |
+//! | `oversized_events` | `truncate` | what becomes of an event larger than the service takes; or `split`, `drop`, `dead_letter` |
 //! | `auto_create_group` | off | make a group that is missing; streams are always made |
 //! | `log_group_class` | `STANDARD` | of a group that is made; or `INFREQUENT_ACCESS` |
 //! | `log_retention_days` | never expire | of a group that is made |
@@ -72,11 +72,12 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     let create_group = settings.flag("auto_create_group", false);
     let names = Names::read(settings);
     let groups = Groups::read(settings, create_group, true);
-    make(settings, aws, names, message, groups)
+    let oversized = Oversized::read(settings, options.keeps_rejected);
+    make(settings, aws, names, message, (groups, oversized))
 }
 
 /// Reads the section of `cloudwatch`.
-pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Output> {
+pub(super) fn build_go(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Output> {
     settings.tolerate_unknown();
     settings.accept(&["credentials_endpoint"]);
     let aws = Aws::read(settings);
@@ -85,7 +86,8 @@ pub(super) fn build_go(settings: &mut Settings<'_>, _: Options) -> Arc<dyn Outpu
     let create_streams = go::flag(settings, "auto_create_stream", true);
     let names = Names::read_go(settings);
     let groups = Groups::read(settings, create_group, create_streams);
-    make(settings, aws, names, message, groups)
+    let oversized = Oversized::read(settings, options.keeps_rejected);
+    make(settings, aws, names, message, (groups, oversized))
 }
 
 fn make(
@@ -93,14 +95,14 @@ fn make(
     aws: Aws,
     names: Names,
     message: Message,
-    groups: Groups,
+    (groups, oversized): (Groups, Oversized),
 ) -> Arc<dyn Output> {
     let compressions = [Compression::Gzip];
     Arc::new(CloudWatchLogs {
         client: Lazy::new(aws, |session: &Session| Client::new(session.config())),
         names,
         message,
-        oversized: Oversized::read(settings),
+        oversized,
         log_format: settings.text("log_format"),
         compression: Compression::read(settings, "compression", &compressions, false),
         groups,
@@ -224,6 +226,18 @@ impl Output for CloudWatchLogs {
     ) -> Encoded {
         let (now, oversized) = (EventTime::now(), self.oversized);
         request::encode(destination, &self.message, oversized, now, items, body)
+    }
+
+    fn encode_part(
+        &self,
+        destination: &Destination,
+        item: Item<'_>,
+        number: u32,
+    ) -> Option<(Encoded, bool)> {
+        let splits = self.oversized == Oversized::Split;
+        let now = EventTime::now();
+        let part = || request::encode_part(destination, &self.message, now, item, number);
+        splits.then(part).flatten()
     }
 
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {

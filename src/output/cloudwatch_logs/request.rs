@@ -12,7 +12,7 @@ use crate::accessor::last_value;
 use crate::event::{DropReason, EventTime};
 use crate::msgpack::json::{Json, escape};
 use crate::msgpack::read;
-use crate::output::oversized::Oversized;
+use crate::output::oversized::{Oversized, part_of};
 use crate::output::{Destination, Encoded, Item, Limits, Positions, go};
 
 /// Of one call.
@@ -67,12 +67,53 @@ pub(super) fn encode(
         match body.add(item, message, now.millis()) {
             Ok(true) => {}
             Ok(false) => break,
+            // It goes alone, see [`encode_part`].
+            Err(DropReason::TooLarge) if oversized == Oversized::Split => break,
             Err(reason) => encoded.refused.push((encoded.consumed, reason)),
         }
         encoded.consumed += 1;
     }
     (encoded.body, encoded.positions) = body.close();
     encoded
+}
+
+/// Writes a call with one part of an event that is larger than a message.
+pub(super) fn encode_part(
+    destination: &Destination,
+    message: &Message,
+    now: EventTime,
+    item: Item<'_>,
+    number: u32,
+) -> Option<(Encoded, bool)> {
+    let mut body = Body::open(destination, Oversized::Split, Vec::new());
+    let text = body.text_of(item, message);
+    let text = String::from_utf8_lossy(&text);
+    let (part, more) = part_of(item, text.as_bytes(), MESSAGE_MAX, number)?;
+    let mut encoded = Encoded {
+        consumed: 1,
+        ..Encoded::default()
+    };
+    let millis = item.event.time.millis();
+    if let Err(reason) = check_age(millis, now.millis()) {
+        encoded.refused.push((0, reason));
+        return Some((encoded, false));
+    }
+    body.head(millis);
+    escape(&part, &mut body.bytes);
+    body.bytes.extend_from_slice(b"\"}");
+    (encoded.body, encoded.positions) = body.close();
+    Some((encoded, more))
+}
+
+/// Refuses what the service would for its age.
+fn check_age(millis: i64, now: i64) -> Result<(), DropReason> {
+    if millis < now - PAST_MILLIS {
+        return Err(DropReason::TooOld);
+    }
+    if millis > now + FUTURE_MILLIS {
+        return Err(DropReason::TooNew);
+    }
+    Ok(())
 }
 
 /// Writes the start of a body, up to its events.
@@ -134,12 +175,7 @@ impl Body {
     /// Adds an event; false when it has to wait for the next call.
     fn add(&mut self, item: Item<'_>, message: &Message, now: i64) -> Result<bool, DropReason> {
         let millis = item.event.time.millis();
-        if millis < now - PAST_MILLIS {
-            return Err(DropReason::TooOld);
-        }
-        if millis > now + FUTURE_MILLIS {
-            return Err(DropReason::TooNew);
-        }
+        check_age(millis, now)?;
         let span = self.span.map_or((millis, millis), |(first, last)| {
             (first.min(millis), last.max(millis))
         });
@@ -154,7 +190,7 @@ impl Body {
                 length => Ok(length),
             });
         let length = match length {
-            Ok(length) if length > MESSAGE_MAX && self.oversized == Oversized::Drop => {
+            Ok(length) if length > MESSAGE_MAX && self.oversized != Oversized::Truncate => {
                 self.bytes.truncate(before);
                 return Err(DropReason::TooLarge);
             }
@@ -228,18 +264,7 @@ impl Body {
 
     /// Writes an event whose message is too long, cut between two characters, with a mark at its end.
     fn write_cut(&mut self, item: Item<'_>, millis: i64, message: &Message) -> usize {
-        let mut text = Vec::new();
-        match message {
-            Message::Record(json) => json.value(item.event.record, &mut text),
-            Message::Key(key, json) => {
-                match last_value(item.event.record, key).map(|value| (value, read::text(value))) {
-                    Some((_, Some(string))) => text.extend_from_slice(string),
-                    Some((value, None)) => json.value(value, &mut text),
-                    None => {}
-                }
-            }
-            Message::Go(_) => text.extend_from_slice(self.text.trim_ascii()),
-        }
+        let text = self.text_of(item, message);
         metrics::counter!("sluice_truncated_records_total").increment(1);
         self.head(millis);
         let text = String::from_utf8_lossy(&text);
@@ -253,6 +278,28 @@ impl Body {
         ) + escape(CUT_MARK, &mut self.bytes);
         self.bytes.extend_from_slice(b"\"}");
         length
+    }
+
+    /// The message of an event, not escaped.
+    fn text_of(&mut self, item: Item<'_>, message: &Message) -> Vec<u8> {
+        let mut text = Vec::new();
+        match message {
+            Message::Record(json) => json.value(item.event.record, &mut text),
+            Message::Key(key, json) => {
+                match last_value(item.event.record, key).map(|value| (value, read::text(value))) {
+                    Some((_, Some(string))) => text.extend_from_slice(string),
+                    Some((value, None)) => json.value(value, &mut text),
+                    None => {}
+                }
+            }
+            Message::Go(go) => {
+                self.text.clear();
+                if go.write(item.event, &mut self.text).is_ok() {
+                    text.extend_from_slice(self.text.trim_ascii());
+                }
+            }
+        }
+        text
     }
 
     /// Finishes the body, in the order of time; equal times stay as they came.
@@ -404,6 +451,53 @@ mod tests {
         let (encoded, json) = encode_with(&logs, &log_key(), Oversized::Drop);
         assert_eq!(encoded.refused, [(0, DropReason::TooLarge)]);
         assert_eq!(messages(&json), ["after"]);
+    }
+
+    #[test]
+    fn an_event_that_is_split_waits_for_its_turn_and_goes_in_full_parts() {
+        let long = "\u{e9}".repeat(1_200_000);
+        let logs: [(i64, &[u8]); 2] = [(0, b"before"), (0, long.as_bytes())];
+        let (encoded, json) = encode_with(&logs, &log_key(), Oversized::Split);
+        assert_eq!((encoded.consumed, messages(&json).len()), (1, 1));
+        let (encoded, _) = encode_with(&logs[1..], &log_key(), Oversized::Split);
+        assert_eq!((encoded.consumed, encoded.refused.len()), (0, 0));
+
+        let (tag, destination) = (Tag::new(b"t"), Destination::default());
+        let mut record = vec![0x81];
+        write::str(&mut record, b"log");
+        write::str(&mut record, long.as_bytes());
+        let part = |seconds_ago, number| {
+            let time = EventTime {
+                seconds: NOW.seconds - seconds_ago,
+                nanos: 0,
+            };
+            let event = Event {
+                time,
+                metadata: &[],
+                record: &record,
+            };
+            let item = Item { tag: &tag, event };
+            encode_part(&destination, &log_key(), NOW, item, number).unwrap()
+        };
+        let mut text = String::new();
+        for number in 0..3 {
+            let (encoded, more) = part(0, number);
+            let json: JsonValue = serde_json::from_slice(&encoded.body).unwrap();
+            let [message] = &messages(&json)[..] else {
+                panic!("not one message");
+            };
+            assert!(message.len() <= MESSAGE_MAX);
+            assert_eq!(
+                (more, encoded.consumed, encoded.taken()),
+                (number < 2, 1, 1)
+            );
+            let (part, mark) = message.rsplit_once("[Split ").unwrap();
+            assert!(mark.ends_with(&format!(" {}/3]", number + 1)), "{mark}");
+            text.push_str(part);
+        }
+        assert!(text == long, "the parts are not the text");
+        let (old, more) = part(15 * 86_400, 1);
+        assert_eq!((old.refused, more), (vec![(0, DropReason::TooOld)], false));
     }
 
     #[test]

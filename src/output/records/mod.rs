@@ -16,7 +16,7 @@ mod time_key;
 
 pub(super) use self::line::{Content, Line};
 pub(super) use self::partition_key::PartitionKey;
-pub(super) use self::request::{Api, Format, Joining, encode};
+pub(super) use self::request::{Api, Format, Joining, encode, encode_part};
 pub(super) use self::time_key::TimeKey;
 
 use super::Answer;

@@ -12,7 +12,7 @@ use super::{Line, PartitionKey};
 use crate::event::DropReason;
 use crate::msgpack::json::escape;
 use crate::output::compression::{Compression, Packer};
-use crate::output::oversized::Oversized;
+use crate::output::oversized::{Oversized, part_of};
 use crate::output::{Destination, Encoded, Item, Limits, Positions};
 
 /// What packing may add to a text that cannot be packed.
@@ -93,12 +93,57 @@ pub(in crate::output) fn encode(
         match written.and_then(|()| body.add(&mut line, &key)) {
             Ok(true) => {}
             Ok(false) => break,
+            // It goes alone, see [`encode_part`].
+            Err(DropReason::TooLarge) if format.oversized == Oversized::Split => break,
             Err(reason) => encoded.refused.push((encoded.consumed, reason)),
         }
         encoded.consumed += 1;
     }
     (encoded.body, encoded.positions) = body.close();
     encoded
+}
+
+/// Writes a call with one part of an event that is larger than a record.
+pub(in crate::output) fn encode_part(
+    destination: &Destination,
+    format: &Format,
+    item: Item<'_>,
+    number: u32,
+) -> Option<(Encoded, bool)> {
+    if format.oversized != Oversized::Split {
+        return None;
+    }
+    let (mut line, mut key) = (Vec::new(), String::new());
+    if let Some(partition_key) = &format.partition_key {
+        partition_key.write(item.event, &mut key);
+    }
+    format.line.write(item.event, &mut line).ok()?;
+    let newline = usize::from(format.line.newline);
+    line.truncate(line.len() - newline);
+    let packing = if format.compression.is_some() {
+        PACKING
+    } else {
+        0
+    };
+    let most = format.api.record_max - key.len() - packing - newline;
+    let (mut part, more) = part_of(item, &line, most, number)?;
+    if format.line.newline {
+        part.push(b'\n');
+    }
+    let mut body = Body::open(destination, format, Vec::new());
+    if format.compression.is_some() {
+        body.pack(&part);
+        std::mem::swap(&mut part, &mut body.packed);
+    }
+    body.record(&part, &key);
+    body.events = 1;
+    body.ends.push(1);
+    let mut encoded = Encoded {
+        consumed: 1,
+        ..Encoded::default()
+    };
+    (encoded.body, encoded.positions) = body.close();
+    Some((encoded, more))
 }
 
 /// A body being written.
@@ -193,7 +238,7 @@ impl<'f> Body<'f> {
 
     fn shorten(&self, line: &mut Vec<u8>, most: usize) -> Result<(), DropReason> {
         match self.format.oversized {
-            Oversized::Drop => Err(DropReason::TooLarge),
+            Oversized::Drop | Oversized::Split => Err(DropReason::TooLarge),
             Oversized::Truncate => {
                 metrics::counter!("sluice_truncated_records_total").increment(1);
                 self.format.line.cut(line, most);
@@ -438,6 +483,85 @@ mod tests {
                 && data[1].len() > Api::FIREHOSE.record_max - 4
         );
         assert!(data[1].ends_with("\u{e9}[Truncated...]\n".as_bytes()));
+    }
+
+    #[test]
+    fn a_record_that_is_split_goes_in_parts_however_records_are_made() {
+        let long = "\u{20ac}".repeat(900_000);
+        let firehose = Format {
+            oversized: Oversized::Split,
+            ..log_key()
+        };
+        let packing = Format {
+            compression: Some(Compression::Gzip),
+            ..firehose.clone()
+        };
+        let joining = Format {
+            joining: Joining::Lines,
+            ..firehose.clone()
+        };
+        let kinesis = Format {
+            oversized: Oversized::Split,
+            joining: Joining::Kpl,
+            ..kinesis()
+        };
+        for format in [firehose, joining, kinesis] {
+            let (encoded, _) = encode_logs(&[b"before", long.as_bytes()], &format);
+            assert_eq!(encoded.consumed, 1);
+            assert_eq!(in_parts(&long, &format), long);
+        }
+        // What packs badly, and so is too large although it is packed.
+        let noise: String = (0..4 << 20).map(|_| fastrand::alphanumeric()).collect();
+        assert_eq!(encode_logs(&[noise.as_bytes()], &packing).0.consumed, 0);
+        assert_eq!(in_parts(&noise, &packing), noise);
+    }
+
+    /// Sends a text in parts and puts them together.
+    fn in_parts(text: &str, format: &Format) -> String {
+        let (tag, destination) = (Tag::new(b"t"), Destination::default());
+        let mut record = vec![0x81];
+        write::str(&mut record, b"log");
+        write::str(&mut record, text.as_bytes());
+        let event = Event {
+            time: EventTime {
+                seconds: 1_700_000_000,
+                nanos: 0,
+            },
+            metadata: &[],
+            record: &record,
+        };
+        let mut whole = String::new();
+        let mut keys = Vec::new();
+        for number in 0.. {
+            let item = Item { tag: &tag, event };
+            let (encoded, more) = encode_part(&destination, format, item, number).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&encoded.body).unwrap();
+            let data = body["Records"][0]["Data"].as_str().unwrap();
+            let data = base64_simd::STANDARD.decode_to_vec(data).unwrap();
+            keys.push(body["Records"][0]["PartitionKey"].to_string());
+            assert!(data.len() + keys[0].len() - 2 <= format.api.record_max);
+            let mut part = String::new();
+            if format.compression.is_some() {
+                let mut unpacked = flate2::read::GzDecoder::new(&data[..]);
+                unpacked.read_to_string(&mut part).unwrap();
+            } else {
+                part = String::from_utf8(data).unwrap();
+            }
+            let end = if format.line.newline { "]\n" } else { "]" };
+            let (part, _) = part
+                .strip_suffix(end)
+                .unwrap()
+                .rsplit_once("[Split ")
+                .unwrap();
+            whole.push_str(part);
+            assert_eq!((encoded.items_in(0..9), encoded.consumed), (1, 1));
+            if !more {
+                break;
+            }
+        }
+        keys.dedup();
+        assert_eq!(keys.len(), 1, "the parts of an event go to one shard");
+        whole
     }
 
     #[test]
