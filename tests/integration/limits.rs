@@ -86,3 +86,43 @@ fn what_the_service_would_refuse_is_dropped_and_counted() {
     );
     assert_eq!(sink.stats()["violations"]["count"], 0);
 }
+
+#[test]
+fn an_event_that_is_too_large_can_be_put_together_from_its_parts() {
+    let sink = Sink::start();
+    let split = [("oversized_events", "split")];
+    let router = Router::new()
+        .forward(&[])
+        .logs(&sink, &split)
+        .firehose(&sink, &split)
+        .start();
+    let long = "\u{20ac}uro ".repeat(350_000);
+    let frame = Frame::new("app").log("before").log(&long).log("after");
+    router.connect().send(&frame);
+    router.settles();
+    let stats = sink.stats();
+    assert_eq!(stats["violations"]["count"], 0, "{stats}");
+    let events = sink.events("group", "-app");
+    let events = events
+        .iter()
+        .map(|event| event["message"].as_str().unwrap());
+    let records = sink.records("delivery");
+    let records = records.iter().map(|record| record.trim_end_matches('\n'));
+    for texts in [events.collect::<Vec<_>>(), records.collect()] {
+        let [before, parts @ .., after] = &texts[..] else {
+            panic!("{} texts", texts.len());
+        };
+        assert_eq!((*before, *after), ("before", "after"));
+        let parts = parts
+            .iter()
+            .map(|part| part.rsplit_once("[Split ").unwrap());
+        let (parts, marks): (Vec<_>, Vec<_>) = parts.unzip();
+        assert!(marks[0].ends_with(" 1/3]") && marks[2].ends_with(" 3/3]"));
+        assert!(parts.concat() == long, "the parts are not the event");
+    }
+    for output in ["cloudwatch_logs.0", "kinesis_firehose.0"] {
+        let name = format!("name=\"{output}\"");
+        let delivered = router.counter("sluice_output_delivered_records_total", &name);
+        assert_eq!(delivered, 3, "{output}");
+    }
+}

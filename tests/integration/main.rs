@@ -18,6 +18,8 @@ mod backpressure;
 mod config_errors;
 // Groups, streams and retention made on demand.
 mod create;
+// Where credentials come from.
+mod credentials;
 // Peers that have to know a key.
 mod handshake;
 // To an aggregator of the forward protocol.

@@ -86,3 +86,62 @@ fn what_has_used_up_its_retries_is_dropped_and_counted() {
          cloudwatch_logs.0: delivered 0, dropped retry_limit 3, left behind 0"
     );
 }
+
+#[test]
+fn what_is_given_up_is_kept_where_that_is_wanted() {
+    let sink = Sink::with(&["--deny"]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut router = Router::new()
+        .service("storage.keep.rejected", "on")
+        .service("storage.rejected.path", folder.path().to_str().unwrap())
+        .forward(&[])
+        .logs(&sink, &[("Retry_Limit", "no_retries")])
+        .start();
+    router
+        .connect()
+        .send(&Frame::new("app").log("one").log("two"));
+    router.process.says("Retry_Limit is used up");
+    router.terminate();
+    let (status, closing) = router.end();
+    assert!(status.success());
+    assert!(closing.contains("dropped retry_limit 2"), "{closing}");
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let [file] = &files[..] else {
+        panic!("{files:?}");
+    };
+    let text = std::fs::read_to_string(file).unwrap();
+    let letters = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let letters: Vec<_> = letters.map(Result::unwrap).collect();
+    assert_eq!(letters.len(), 2, "{text}");
+    assert_eq!(letters[1]["record"]["log"], "two");
+    assert_eq!(letters[0]["tag"], "app");
+    assert_eq!(letters[0]["reason"], "retry_limit");
+    assert_eq!(letters[0]["destination"], "group:-app");
+}
+
+#[test]
+fn a_folder_of_dead_letters_that_is_full_holds_up_nothing() {
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().unwrap();
+    let router = Router::new()
+        .service("storage.keep.rejected", "on")
+        .service("storage.rejected.path", folder.path().to_str().unwrap())
+        .service("storage.rejected.limit", "1K")
+        .forward(&[])
+        .logs(&sink, &[("oversized_events", "dead_letter")])
+        .start();
+    let frame = Frame::new("app")
+        .log(&"x".repeat(1_100_000))
+        .marked(0, 0, 50);
+    router.connect().send(&frame);
+    sink.has(1);
+    router.settles();
+    router.process.says("it is counted, and delivery goes on");
+    let dropped = "name=\"cloudwatch_logs.0\",reason=\"too_large\"";
+    assert_eq!(router.counter("sluice_dropped_records_total", dropped), 1);
+    assert_eq!(
+        router.counter("sluice_dead_letters_failed_total", dropped),
+        1
+    );
+}

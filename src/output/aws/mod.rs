@@ -6,6 +6,7 @@
 //! | `answer.rs` | what an error of a service means for the events |
 //! | `credentials.rs` | credentials, held for all outputs of one identity |
 //! | `endpoint.rs` | where a service is reached |
+//! | `fetched.rs` | credentials from a URL of the configuration |
 //! | `http.rs` | the connections |
 //! | `region.rs` | which region, when the configuration does not say |
 //! | `signed.rs` | services without a crate of the SDK: the SDK signs, the rest is HTTP |
@@ -17,6 +18,7 @@ mod abridge;
 mod answer;
 mod credentials;
 mod endpoint;
+mod fetched;
 mod http;
 mod region;
 mod signed;
@@ -43,6 +45,7 @@ pub(super) use self::abridge::abridged;
 pub(super) use self::answer::{Failure, classify, json_failure};
 use self::credentials::{Provider, Vault};
 use self::endpoint::endpoint_url;
+use self::fetched::Fetched;
 use self::http::Transport;
 pub(super) use self::region::RegionSource;
 pub(super) use self::signed::{Call, FileBody, Payload, Reply, Signed};
@@ -65,6 +68,8 @@ pub(super) struct Aws {
     external_id: Option<String>,
     sts_endpoint: Option<String>,
     profile: Option<String>,
+    /// Where credentials are asked for, instead of the chain.
+    credentials_endpoint: Option<String>,
     agent: String,
 }
 
@@ -123,6 +128,7 @@ impl Aws {
             external_id: settings.text(keys.external_id),
             sts_endpoint,
             profile: settings.text(keys.profile),
+            credentials_endpoint: None,
             agent: suffix.map_or_else(
                 || "aws-fluent-bit-plugin".to_owned(),
                 |s| format!("aws-fluent-bit-plugin-{s}"),
@@ -130,9 +136,25 @@ impl Aws {
         }
     }
 
+    /// Reads `credentials_endpoint`.
+    pub(super) fn with_credentials_endpoint(mut self, settings: &mut Settings<'_>) -> Self {
+        let key = "credentials_endpoint";
+        self.credentials_endpoint = settings.text(key);
+        let url = self.credentials_endpoint.as_deref();
+        let uri: Option<::http::Uri> = url.and_then(|url| url.parse().ok());
+        let is_url = uri.is_some_and(|uri| {
+            uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"))
+        });
+        if url.is_some() && !is_url {
+            settings.error(key, "not a URL; write http(s)://host[:port]/path");
+        }
+        self
+    }
+
     /// What is asked for under this name, told apart from what another account, region or service calls the same.
     pub(super) fn name(&self, service: &str, destination: &Destination) -> String {
-        let account = (&self.profile, &self.role_arn, &self.external_id);
+        let own = (&self.profile, &self.credentials_endpoint);
+        let account = (own, &self.role_arn, &self.external_id);
         let place = (self.region.known(), &self.endpoint);
         format!("{service} {account:?} {place:?} {destination}")
     }
@@ -162,7 +184,7 @@ impl Aws {
         }
         let base = loader.load().await;
         let identity = format!("{:?} {region}", self.identity());
-        let vault = Vault::of(&identity, self.source(&base).await);
+        let vault = Vault::of(&identity, self.source(&base, &connector).await);
         let mut config = base.to_builder();
         // The vault is the cache.
         config.set_identity_cache(Some(IdentityCache::no_cache()));
@@ -183,7 +205,7 @@ impl Aws {
     /// What makes credentials the same as those of another output; the transport, because a role is asked for through it.
     fn identity(&self) -> impl std::fmt::Debug {
         (
-            self.profile.clone(),
+            (self.profile.clone(), self.credentials_endpoint.clone()),
             self.role_arn.clone(),
             self.external_id.clone(),
             self.sts_endpoint.clone(),
@@ -192,10 +214,18 @@ impl Aws {
     }
 
     /// Credentials of the chain, or of a role that is assumed with them.
-    async fn source(&self, base: &SdkConfig) -> SharedCredentialsProvider {
-        let chain = match base.credentials_provider() {
-            Some(chain) => chain,
-            None => {
+    async fn source(
+        &self,
+        base: &SdkConfig,
+        connector: &SharedHttpConnector,
+    ) -> SharedCredentialsProvider {
+        let chain = match (&self.credentials_endpoint, base.credentials_provider()) {
+            (Some(url), _) => SharedCredentialsProvider::new(Fetched {
+                url: url.clone(),
+                connector: connector.clone(),
+            }),
+            (None, Some(chain)) => chain,
+            (None, None) => {
                 SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await)
             }
         };

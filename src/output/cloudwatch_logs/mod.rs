@@ -23,7 +23,7 @@
 //! | `endpoint`, `port`, `tls`, `tls.verify`, `tls.ca_file`, `role_arn`, `external_id`, `sts_endpoint`, `profile`, `extra_user_agent` | | how to reach the service |
 //!
 //! `cloudwatch` is the dialect of AWS's Go plugin: keys sorted, blanks around a message left out, `$(..)` in the names of groups and
-//! streams, `default_log_group_name`, `default_log_stream_name`, `auto_create_stream`.
+//! streams, `default_log_group_name`, `default_log_stream_name`, `auto_create_stream`, `credentials_endpoint`.
 //!
 //! <https://docs.fluentbit.io/manual/pipeline/outputs/cloudwatch>, <https://github.com/aws/amazon-cloudwatch-logs-for-fluent-bit>
 
@@ -79,8 +79,7 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
 /// Reads the section of `cloudwatch`.
 pub(super) fn build_go(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Output> {
     settings.tolerate_unknown();
-    settings.accept(&["credentials_endpoint"]);
-    let aws = Aws::read(settings);
+    let aws = Aws::read(settings).with_credentials_endpoint(settings);
     let message = Message::Go(go::Record::read_log_key(settings));
     let create_group = go::flag(settings, "auto_create_group", false);
     let create_streams = go::flag(settings, "auto_create_stream", true);

@@ -1,14 +1,10 @@
 //! Bodies that hold many events.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::gelf::Gelf;
 use crate::config::Settings;
 use crate::event::DropReason;
 use crate::msgpack::json::Json;
+use crate::output::compression::Compression;
 use crate::output::entry::Entries;
 use crate::output::text::{Date, LIMITS};
 use crate::output::{Encoded, Item};
@@ -19,7 +15,7 @@ pub(super) struct Format {
     date: Date,
     json: Json,
     gelf: Gelf,
-    gzip: bool,
+    compress: Option<Compression>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +39,11 @@ impl Kind {
 
 impl Format {
     /// Reads `format` and what belongs to it.
-    pub(super) fn read(settings: &mut Settings<'_>, json: Json, gzip: bool) -> Self {
+    pub(super) fn read(
+        settings: &mut Settings<'_>,
+        json: Json,
+        compress: Option<Compression>,
+    ) -> Self {
         let names = Kind::NAMES.map(|(name, _)| name);
         let name = settings.choice("format", &names);
         let kind = Kind::NAMES.iter().find(|(known, _)| Some(*known) == name);
@@ -52,7 +52,7 @@ impl Format {
             date: Date::new(settings),
             json,
             gelf: Gelf::read(settings),
-            gzip,
+            compress,
         }
     }
 
@@ -85,7 +85,11 @@ impl Format {
         if self.kind == Kind::Json && !body.is_empty() {
             body.push(b']');
         }
-        encoded.body = if self.gzip { compressed(&body) } else { body }.into();
+        encoded.body = match self.compress {
+            Some(compression) => compression.pack(&body),
+            None => body,
+        }
+        .into();
         encoded
     }
 
@@ -113,13 +117,6 @@ impl Format {
     }
 }
 
-/// The body, compressed. Writing to memory does not fail.
-pub(super) fn compressed(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -128,8 +125,12 @@ mod tests {
     use crate::config::testing::configured;
     use crate::event::{Event, EventTime, Tag};
 
-    fn encoded(properties: &[(&str, &str)], records: &[&[u8]], gzip: bool) -> Encoded {
-        let read = |settings: &mut Settings<'_>| Format::read(settings, Json::default(), gzip);
+    fn encoded(
+        properties: &[(&str, &str)],
+        records: &[&[u8]],
+        compress: Option<Compression>,
+    ) -> Encoded {
+        let read = |settings: &mut Settings<'_>| Format::read(settings, Json::default(), compress);
         let (format, problems) = configured(properties, read);
         assert_eq!(problems, [""; 0]);
         let (tag, time) = (
@@ -154,7 +155,7 @@ mod tests {
     fn every_format_writes_what_fluent_bit_writes() {
         let records: [&[u8]; 2] = [b"\x81\xa1a\x01", b"\x81\xa1b\x02"];
         let text = |properties: &[(&str, &str)]| {
-            let body = encoded(properties, &records, false).body;
+            let body = encoded(properties, &records, None).body;
             String::from_utf8(body.to_vec()).unwrap()
         };
         let epoch = ("json_date_format", "epoch");
@@ -168,24 +169,32 @@ mod tests {
         ] {
             assert_eq!(text(&[("format", format), epoch]), expected);
         }
-        let body = encoded(&[("format", "msgpack")], &records[..1], false).body;
+        let body = encoded(&[("format", "msgpack")], &records[..1], None).body;
         let expected = b"\x92\x92\xd7\x00\x65\x53\xf1\x00\x1d\xcd\x65\x00\x80\x81\xa1a\x01";
         assert_eq!(&body[..], expected);
     }
 
     #[test]
     fn a_body_is_compressed_as_a_whole() {
-        let body = encoded(&[("json_date_key", "off")], &[&[0x80][..]; 3], true).body;
+        let body = |compression| {
+            let properties = [("json_date_key", "off")];
+            encoded(&properties, &[&[0x80][..]; 3], Some(compression)).body
+        };
         let mut text = String::new();
-        let mut reader = flate2::read::GzDecoder::new(&body[..]);
+        let gzip = body(Compression::Gzip);
+        let mut reader = flate2::read::GzDecoder::new(&gzip[..]);
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "[{},{},{}]");
+        let zstd = zstd::decode_all(&body(Compression::Zstd)[..]).unwrap();
+        let snappy = body(Compression::Snappy);
+        let snappy = snap::raw::Decoder::new().decompress_vec(&snappy).unwrap();
+        assert_eq!((&zstd[..], &snappy[..]), (text.as_bytes(), text.as_bytes()));
     }
 
     #[test]
     fn an_event_that_cannot_be_written_costs_itself() {
         let records: [&[u8]; 3] = [&[0x80], b"\x81\xadshort_message\xa1m", &[0x80]];
-        let encoded = encoded(&[("format", "gelf")], &records, false);
+        let encoded = encoded(&[("format", "gelf")], &records, None);
         assert_eq!(encoded.consumed, 3);
         let refused = [(0, DropReason::KeyMissing), (2, DropReason::KeyMissing)];
         assert_eq!(encoded.refused, refused);
@@ -197,7 +206,7 @@ mod tests {
     #[test]
     fn a_full_body_leaves_the_rest() {
         let record = [b"\x81\xa1a\xc6\x00\x0a\x00\x00", &vec![b'x'; 0xa_0000][..]].concat();
-        let encoded = encoded(&[], &[&record[..]; 3], false);
+        let encoded = encoded(&[], &[&record[..]; 3], None);
         assert_eq!(encoded.consumed, 2);
         assert!(encoded.body.ends_with(b"}]"));
     }

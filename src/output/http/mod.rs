@@ -6,7 +6,7 @@
 //! | `http_method` | POST | or `PUT` |
 //! | `format` | json | `json` (an array), `json_lines`, `json_stream`, `msgpack`, `gelf` |
 //! | `json_date_key`, `json_date_format` | date, double | see `text.rs` |
-//! | `compress` | | `gzip` |
+//! | `compress` | | `gzip`, `snappy` or `zstd` |
 //! | `header NAME VALUE`, `allow_duplicated_headers` | , on | more headers; off: instead of those of this name |
 //! | `header_tag` | | the header that holds the tag |
 //! | `http_user`, `http_passwd` | | basic authentication |
@@ -39,6 +39,7 @@ use hyper::body::Incoming;
 use self::format::Format;
 use self::single::Single;
 use self::target::Target;
+use super::compression::Compression;
 use super::net::{HttpClient, HttpWay, with_causes};
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, text};
 use crate::config::Settings;
@@ -82,15 +83,10 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     }
     settings.accept(&["aws_*", "oauth2.*"]);
     let way = HttpWay::read(settings, IDLE_TIMEOUT);
-    let gzip = settings.choice("compress", &["gzip", "snappy", "zstd"]);
-    if let Some(other @ ("snappy" | "zstd")) = gzip {
-        settings.error(
-            "compress",
-            format!("{other} is not supported yet; write gzip"),
-        );
-    }
-    let format = Format::read(settings, options.json, gzip.is_some());
-    let single = Single::read(settings, gzip.is_some());
+    let compressions = [Compression::Gzip, Compression::Snappy, Compression::Zstd];
+    let compress = Compression::read(settings, "compress", &compressions, true);
+    let format = Format::read(settings, options.json, compress);
+    let single = Single::read(settings, compress);
     let content_type = single.is_none().then(|| format.content_type());
     let mut seconds = |key, default: Duration| {
         let time = settings.duration(key).filter(|time| !time.is_zero());
@@ -99,7 +95,7 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     let response_timeout = seconds("http.response_timeout", RESPONSE_TIMEOUT);
     let body_timeout = seconds("http.read_idle_timeout", BODY_TIMEOUT);
     Arc::new(Http {
-        target: Target::read(settings, content_type, gzip.is_some()),
+        target: Target::read(settings, content_type, compress),
         content: single.map_or(Content::Many(format), Content::One),
         client: way.client(),
         response_timeout: way

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 
-use super::format::compressed;
 use crate::accessor::Accessor;
 use crate::config::Settings;
 use crate::event::DropReason;
 use crate::msgpack::read::{self, Value};
+use crate::output::compression::Compression;
 use crate::output::{Encoded, Item};
 
 /// Where in the record body and headers are.
@@ -18,12 +18,12 @@ use crate::output::{Encoded, Item};
 pub(super) struct Single {
     body: Accessor,
     headers: Accessor,
-    gzip: bool,
+    compress: Option<Compression>,
 }
 
 impl Single {
     /// Reads `body_key` and `headers_key`, which belong together; `None` when they are not there.
-    pub(super) fn read(settings: &mut Settings<'_>, gzip: bool) -> Option<Self> {
+    pub(super) fn read(settings: &mut Settings<'_>, compress: Option<Compression>) -> Option<Self> {
         let given = (settings.text("body_key"), settings.text("headers_key"));
         let (body, headers) = match given {
             (None, None) => return None,
@@ -48,7 +48,7 @@ impl Single {
         Some(Self {
             body: accessor("body_key", &body)?,
             headers: accessor("headers_key", &headers)?,
-            gzip,
+            compress,
         })
     }
 
@@ -64,10 +64,9 @@ impl Single {
             if let Some((headers, body)) = self.parts(item.event.record) {
                 out.extend_from_slice(&(headers.len() as u32).to_le_bytes());
                 out.extend_from_slice(headers);
-                if self.gzip {
-                    out.extend_from_slice(&compressed(body));
-                } else {
-                    out.extend_from_slice(body);
+                match self.compress {
+                    Some(compression) => out.extend_from_slice(&compression.pack(body)),
+                    None => out.extend_from_slice(body),
                 }
                 break;
             }
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn an_event_gives_its_body_and_headers_or_is_refused() {
         let properties = [("body_key", "$b"), ("headers_key", "$h['in']")];
-        let (single, _) = configured(&properties, |settings| Single::read(settings, false));
+        let (single, _) = configured(&properties, |settings| Single::read(settings, None));
         let tag = Tag::new(b"a");
         let records: [&[u8]; 4] = [
             b"\x81\xa1b\xa1x",

@@ -9,6 +9,7 @@ use http_body_util::Full;
 
 use crate::config::Settings;
 use crate::msgpack::read::{self, Pairs};
+use crate::output::compression::Compression;
 
 /// A server, a path, a method and headers.
 pub(super) struct Target {
@@ -25,7 +26,7 @@ impl Target {
     pub(super) fn read(
         settings: &mut Settings<'_>,
         content_type: Option<&'static str>,
-        gzip: bool,
+        compress: Option<Compression>,
     ) -> Self {
         let host = settings
             .text("host")
@@ -42,8 +43,9 @@ impl Target {
         if let Some(kind) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         }
-        if gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(compression) = compress {
+            let name = HeaderValue::from_static(compression.name());
+            headers.insert(CONTENT_ENCODING, name);
         }
         if let Some(basic) = basic(settings) {
             headers.insert(AUTHORIZATION, basic);
@@ -163,7 +165,9 @@ mod tests {
     use crate::config::testing::configured;
 
     fn target(properties: &[(&str, &str)]) -> Target {
-        let read = |settings: &mut Settings<'_>| Target::read(settings, Some("text/x"), true);
+        let read = |settings: &mut Settings<'_>| {
+            Target::read(settings, Some("text/x"), Some(Compression::Gzip))
+        };
         let (target, problems) = configured(properties, read);
         assert_eq!(problems, [""; 0]);
         target

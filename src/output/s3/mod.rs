@@ -38,10 +38,11 @@ use crate::event::{DropReason, Tag};
 use crate::msgpack::json::Json;
 use crate::msgpack::read;
 
-/// One request appends so much to a file.
+/// One request appends so much to a file, before its size is looked at again. As much as a chunk of Fluent Bit, so that objects end
+/// where they end there.
 const LIMITS: Limits = Limits {
     events: usize::MAX,
-    bytes: 4 << 20,
+    bytes: 2_048_000,
 };
 /// The defaults of `upload_chunk_size` and `total_file_size`.
 const CHUNK_SIZE: u64 = 5_242_880;

@@ -28,7 +28,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Reaction, Received, Receiver};
 pub(crate) use router::{Router, Running};
 pub(crate) use server::Server;
-pub(crate) use sink::Sink;
+pub(crate) use sink::{ACCESS_KEY, SECRET_KEY, Sink};
 
 /// What has not happened by then does not happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

@@ -50,6 +50,13 @@ impl Router {
         self
     }
 
+    /// Takes the credentials out of the environment.
+    pub(crate) fn without_credentials(mut self) -> Self {
+        self.environment
+            .retain(|(name, _)| !name.starts_with("AWS_"));
+        self
+    }
+
     /// Adds a section.
     pub(crate) fn section(mut self, kind: &str, name: &str, settings: Settings<'_>) -> Self {
         writeln!(self.sections, "[{kind}]\n    Name {name}").unwrap();

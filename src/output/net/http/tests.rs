@@ -166,6 +166,38 @@ async fn a_connection_serves_as_many_requests_as_it_may() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed_before_the_server_would() {
+    let (listener, url) = server().await;
+    let client = client(&[("net.keepalive_idle_timeout", "1")]);
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        take(&mut stream).await;
+        answer(&mut stream).await;
+        // The server leaves it open; that it ends is our doing.
+        stream.read(&mut [0]).await.unwrap()
+    };
+    let (read, outcome) = tokio::join!(serve, send(&client, &url));
+    assert!(outcome.is_ok());
+    assert_eq!(read, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_has_an_ipv6_address_only_is_reached() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let client = client(&[]);
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = take(&mut stream).await;
+        answer(&mut stream).await;
+        request
+    };
+    let (request, outcome) = tokio::join!(serve, send(&client, &url));
+    assert_eq!(outcome.unwrap(), StatusCode::OK);
+    assert!(request.contains("host: [::1]:"), "{request}");
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_begin_is_given_up() {
     let (_listener, url) = server().await;
     let client = client(&[]);

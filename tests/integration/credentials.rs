@@ -1,0 +1,181 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use super::support::{ACCESS_KEY, Frame, Router, Running, SECRET_KEY, Sink, ack};
+
+/// Answers every request with the same text and keeps what was asked.
+struct Endpoint {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Endpoint {
+    fn answering(body: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heads);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+                kept.lock().unwrap().push(head);
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Self { address, heads }
+    }
+
+    /// One that gives the key that the sink takes, for an hour.
+    fn of_keys() -> Self {
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        Self::answering(format!(
+            r#"{{"AccessKeyId":"{ACCESS_KEY}","SecretAccessKey":"{SECRET_KEY}","Token":"session","Expiration":"{end}"}}"#
+        ))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/creds/me", self.address)
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+/// Sends a record, which arrives only if the signature is right.
+fn delivers(router: &Running, sink: &Sink) {
+    router.connect().send(&Frame::new("app").marked(0, 0, 50));
+    sink.has(1);
+}
+
+#[test]
+fn a_container_asks_the_full_url_with_the_token_of_the_file() {
+    let (sink, endpoint) = (Sink::start(), Endpoint::of_keys());
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "pod-token").unwrap();
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint.url())
+        .environment("AWS_CONTAINER_AUTHORIZATION_TOKEN", "of the environment")
+        .environment(
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            token.to_str().unwrap(),
+        )
+        .forward(&[])
+        .logs(&sink, &[])
+        .firehose(&sink, &[])
+        .start();
+    delivers(&router, &sink);
+    router.settles();
+    let heads = endpoint.heads();
+    let [head] = &heads[..] else {
+        panic!("two outputs of one identity share one provider: {heads:?}");
+    };
+    let head = head.to_ascii_lowercase();
+    assert!(head.starts_with("get /creds/me http/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: pod-token\r\n"), "{head}");
+}
+
+#[test]
+fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    let text = format!(
+        "[default]\naws_access_key_id = WRONG\naws_secret_access_key = wrong\n\
+         [mine]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap())
+        .environment("AWS_CONFIG_FILE", "/dev/null")
+        .environment("AWS_PROFILE", "default")
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .forward(&[])
+        .logs(&sink, &[("profile", "mine")])
+        .start();
+    delivers(&router, &sink);
+}
+
+#[test]
+fn a_web_identity_is_exchanged_for_credentials() {
+    let sink = Sink::start();
+    let sts = Endpoint::answering(format!(
+        "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{ACCESS_KEY}</AccessKeyId>\
+         <SecretAccessKey>{SECRET_KEY}</SecretAccessKey><SessionToken>t</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+         </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "web-token").unwrap();
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/logs")
+        .environment("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap())
+        .environment("AWS_ENDPOINT_URL_STS", &format!("http://{}", sts.address))
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    delivers(&router, &sink);
+    assert_eq!(sts.heads().len(), 1);
+}
+
+#[test]
+fn the_go_plugin_asks_the_endpoint_of_its_section() {
+    let (sink, endpoint) = (Sink::start(), Endpoint::of_keys());
+    let (service, url) = (format!("http://{}", sink.endpoint), endpoint.url());
+    let router = Router::new()
+        .environment("AWS_ACCESS_KEY_ID", "WRONG")
+        .forward(&[])
+        .section(
+            "OUTPUT",
+            "cloudwatch",
+            &[
+                ("Match", "*"),
+                ("region", "eu-west-1"),
+                ("endpoint", &service),
+                ("log_group_name", "group"),
+                ("log_stream_prefix", "-"),
+                ("log_key", "log"),
+                ("auto_create_group", "true"),
+                ("credentials_endpoint", &url),
+            ],
+        )
+        .start();
+    delivers(&router, &sink);
+    assert!(endpoint.heads()[0].starts_with("GET /creds/me HTTP/1.1\r\n"));
+}
+
+#[test]
+fn credentials_that_nobody_gives_hold_up_neither_the_start_nor_the_events() {
+    let sink = Sink::start();
+    // Nobody takes the connection from the queue: the endpoint hangs.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    let mut client = router.connect();
+    client.send(&Frame::new("app").marked(0, 0, 50).chunk("held"));
+    let expected = ack("held");
+    assert_eq!(client.read(expected.len()), expected);
+    let _asked = silent.accept().unwrap();
+    assert_eq!(sink.stats()["items"], 0);
+}
