@@ -264,7 +264,8 @@ impl Deliver {
         };
         // At the end it is better to try than to leave behind.
         let soon = |opens: &Instant| !self.draining || *opens <= now + DRAIN_PATIENCE;
-        let opens = lane.opens().filter(soon);
+        let both = [lane.gate.opens(), lane.throttle.opens()];
+        let opens = both.into_iter().flatten().filter(soon).max();
         Some(opens.map_or(wanted, |opens| opens.max(wanted)))
     }
 
