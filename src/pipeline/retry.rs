@@ -259,7 +259,7 @@ mod tests {
             [1, 2, 6, 7].map(|failing| cap(policy, failing)),
             [5, 10, 30, 30]
         );
-        let set = policy.with_scheduler(None, Some(Duration::from_secs(60)));
+        let set = policy.with_scheduler(None, Some(Duration::from_mins(1)));
         assert_eq!(cap(set, 1), 60);
         let base = policy.with_scheduler(Some(Duration::from_secs(9)), None);
         assert_eq!(cap(base, 1), 30);

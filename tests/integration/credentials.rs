@@ -50,6 +50,11 @@ impl Endpoint {
     }
 }
 
+/// A sink that takes temporary credentials only.
+fn of_session() -> Sink {
+    Sink::with(&["--session-token", "session"])
+}
+
 /// Sends a record, which arrives only if the signature is right.
 fn delivers(router: &Running, sink: &Sink) {
     router.connect().send(&Frame::new("app").marked(0, 0, 50));
@@ -58,7 +63,7 @@ fn delivers(router: &Running, sink: &Sink) {
 
 #[test]
 fn a_container_asks_the_full_url_with_the_token_of_the_file() {
-    let (sink, endpoint) = (Sink::start(), Endpoint::of_keys());
+    let (sink, endpoint) = (of_session(), Endpoint::of_keys());
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "pod-token").unwrap();
@@ -109,11 +114,11 @@ fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
 
 #[test]
 fn a_web_identity_is_exchanged_for_credentials() {
-    let sink = Sink::start();
+    let sink = of_session();
     let sts = Endpoint::answering(format!(
         "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
          <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{ACCESS_KEY}</AccessKeyId>\
-         <SecretAccessKey>{SECRET_KEY}</SecretAccessKey><SessionToken>t</SessionToken>\
+         <SecretAccessKey>{SECRET_KEY}</SecretAccessKey><SessionToken>session</SessionToken>\
          <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
          </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
     ));
@@ -135,7 +140,7 @@ fn a_web_identity_is_exchanged_for_credentials() {
 
 #[test]
 fn the_go_plugin_asks_the_endpoint_of_its_section() {
-    let (sink, endpoint) = (Sink::start(), Endpoint::of_keys());
+    let (sink, endpoint) = (of_session(), Endpoint::of_keys());
     let (service, url) = (format!("http://{}", sink.endpoint), endpoint.url());
     let router = Router::new()
         .environment("AWS_ACCESS_KEY_ID", "WRONG")

@@ -99,8 +99,9 @@ fn an_event_that_is_too_large_can_be_put_together_from_its_parts() {
     let long = "\u{20ac}uro ".repeat(350_000);
     let frame = Frame::new("app").log("before").log(&long).log("after");
     router.connect().send(&frame);
+    // Three parts and two neighbours, twice.
+    let stats = sink.counts("all parts arrive", |stats| stats["items"] == 10);
     router.settles();
-    let stats = sink.stats();
     assert_eq!(stats["violations"]["count"], 0, "{stats}");
     let events = sink.events("group", "-app");
     let events = events
@@ -120,7 +121,7 @@ fn an_event_that_is_too_large_can_be_put_together_from_its_parts() {
         assert!(marks[0].ends_with(" 1/3]") && marks[2].ends_with(" 3/3]"));
         assert!(parts.concat() == long, "the parts are not the event");
     }
-    for output in ["cloudwatch_logs.0", "kinesis_firehose.0"] {
+    for output in ["cloudwatch_logs.0", "kinesis_firehose.1"] {
         let name = format!("name=\"{output}\"");
         let delivered = router.counter("sluice_output_delivered_records_total", &name);
         assert_eq!(delivered, 3, "{output}");

@@ -136,7 +136,6 @@ fn a_folder_of_dead_letters_that_is_full_holds_up_nothing() {
         .marked(0, 0, 50);
     router.connect().send(&frame);
     sink.has(1);
-    router.settles();
     router.process.says("it is counted, and delivery goes on");
     let dropped = "name=\"cloudwatch_logs.0\",reason=\"too_large\"";
     assert_eq!(router.counter("sluice_dropped_records_total", dropped), 1);

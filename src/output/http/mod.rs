@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn settings_that_mean_nothing_are_refused() {
         for (properties, expected) in [
-            (&[("compress", "zstd")][..], "not supported yet"),
+            (&[("compress", "lz4")][..], "is no compression"),
             (&[("aws_auth", "on")], "not supported yet"),
             (&[("oauth2.enable", "on")], "not supported yet"),
             (&[("body_key", "$b")], "belong together"),
