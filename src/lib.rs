@@ -23,6 +23,7 @@ pub mod forward;
 pub mod msgpack;
 pub mod parser;
 pub mod regex;
+pub mod template;
 
 pub mod budget;
 pub mod cli;

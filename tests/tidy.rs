@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 ///               pipeline                          names every stage, joins them by channels
 ///   input   filter   router   buffer   output     siblings: none imports another
 ///                   |
-///   accessor · forward · msgpack · parser · regex formats
+///   accessor · forward · msgpack · parser · regex · template  formats
 ///                   |
 ///   budget · event · config · telemetry           the words all stages share
 /// ```
@@ -59,6 +59,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "event",
             "telemetry",
+            "template",
         ],
     ),
     ("router", &["regex", "config", "event"]),
@@ -72,8 +73,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "event",
             "telemetry",
+            "template",
         ],
     ),
+    ("template", &["accessor", "msgpack"]),
     ("accessor", &["msgpack"]),
     (
         "parser",

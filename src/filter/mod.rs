@@ -26,7 +26,6 @@ mod rewrite_tag;
 mod stand;
 mod stdout;
 mod sysinfo;
-mod template;
 #[cfg(test)]
 mod testing;
 mod throttle;

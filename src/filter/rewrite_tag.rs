@@ -5,20 +5,20 @@
 //! | `Rule KEY REGEX NEW_TAG KEEP` | repeatable; the first rule decides whose regex is found in the string that KEY names |
 //! | `Emitter_Name`, `Emitter_Storage.type`, `Emitter_Mem_Buf_Limit` | taken, and without effect: there is no queue in between |
 //!
-//! `NEW_TAG` is a template (`template.rs`). `KEEP` `true` sends a copy and lets the event itself go on under its tag. An event keeps its
+//! `NEW_TAG` is a template ([`crate::template`]). `KEEP` `true` sends a copy and lets the event itself go on under its tag. An event keeps its
 //! tag, and an error is logged, when the new one would be empty or longer than [`TAG_MAX`], or when it has been sent around
 //! [`HOPS_MAX`](super::HOPS_MAX) times: then rules feed each other.
 //! <https://docs.fluentbit.io/manual/pipeline/filters/rewrite-tag>
 
 use std::sync::Arc;
 
-use super::template::{Sources, Template};
 use super::{MakeOperator, Means, Operator, Outbox, Verdict, View};
 use crate::accessor::Accessor;
 use crate::config::{Settings, value};
 use crate::msgpack::read::{self, Value};
 use crate::regex::{Captures, Regex};
 use crate::telemetry::log::Limiter;
+use crate::template::{Sources, Template};
 
 /// The longest tag made here, in bytes. Tags name log streams and files, and each is remembered.
 const TAG_MAX: usize = 4096;
@@ -69,7 +69,7 @@ fn rule(words: &[String]) -> Result<Rule, String> {
     Ok(Rule {
         key: Accessor::new(key).map_err(|error| error.to_string())?,
         pattern: Regex::new(pattern).map_err(|error| error.to_string())?,
-        tag: Template::new(tag).map_err(|error| error.to_string())?,
+        tag: Template::of_tag(tag).map_err(|error| error.to_string())?,
         keep: value::flag(keep) == Some(true),
     })
 }

@@ -6,7 +6,7 @@ use super::stream_name::{self, cut};
 use crate::config::{Settings, Variables};
 use crate::event::{Event, EventTime, Tag};
 use crate::output::aws::{Metadata, Task};
-use crate::output::template::{Template, TemplateError};
+use crate::output::template::Template;
 use crate::output::{Answer, Destination, Item, go};
 
 /// The defaults of the Go plugin, where a template comes to nothing.
@@ -234,7 +234,7 @@ fn template(settings: &mut Settings<'_>, key: &'static str) -> Option<Template> 
     let text = settings.text(key)?;
     match Template::new(&text) {
         Ok(template) => Some(template),
-        Err(error @ (TemplateError::Accessor(_) | TemplateError::NoSeparator(_))) => {
+        Err(error) => {
             settings.error(key, error.to_string());
             None
         }
