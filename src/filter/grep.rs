@@ -43,25 +43,17 @@ enum Operator {
     Or,
 }
 
+/// The rules of a section, in its order.
+pub(super) struct Rules(Vec<Rule>);
+
 struct Grep {
-    rules: Vec<Rule>,
+    rules: Rules,
     operator: Operator,
 }
 
 /// Reads the section.
 pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter> {
-    let mut rules = Vec::new();
-    for (key, kind) in [("regex", Kind::Keep), ("exclude", Kind::Exclude)] {
-        for ((key_name, pattern), place) in settings.pairs(key) {
-            match rule(kind, &key_name, &pattern) {
-                Ok(rule) => rules.push((place.line, rule)),
-                Err(message) => settings.error(key, message),
-            }
-        }
-    }
-    // Stable: rules are looked at in the order of the section, whatever their kind.
-    rules.sort_by_key(|(line, _)| *line);
-    let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+    let rules = Rules::read(settings);
     let operator = match settings
         .text("logical_op")
         .map(|text| text.to_ascii_lowercase())
@@ -71,7 +63,7 @@ pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter
         Some("or") => Operator::Or,
         _ => Operator::Legacy,
     };
-    let kinds = |kind| rules.iter().any(|rule| rule.kind == kind);
+    let kinds = |kind| rules.0.iter().any(|rule| rule.kind == kind);
     if operator != Operator::Legacy && kinds(Kind::Keep) && kinds(Kind::Exclude) {
         settings.error(
             "logical_op",
@@ -87,24 +79,26 @@ fn rule(kind: Kind, key: &str, pattern: &str) -> Result<Rule, String> {
     Ok(Rule { kind, key, pattern })
 }
 
-impl Grep {
-    fn keeps(&self, record: &View<'_>) -> bool {
-        let mut rules = self.rules.iter();
-        let exclude = self
-            .rules
-            .first()
-            .is_some_and(|rule| rule.kind == Kind::Exclude);
-        match self.operator {
-            Operator::Legacy => self.legacy(record),
-            _ if self.rules.is_empty() => true,
-            Operator::And => rules.all(|rule| rule.matches(record)) != exclude,
-            Operator::Or => rules.any(|rule| rule.matches(record)) != exclude,
+impl Rules {
+    /// Reads `Regex` and `Exclude`; mistakes go to the section's problems.
+    pub(super) fn read(settings: &mut Settings<'_>) -> Self {
+        let mut rules = Vec::new();
+        for (key, kind) in [("regex", Kind::Keep), ("exclude", Kind::Exclude)] {
+            for ((key_name, pattern), order) in settings.ordered_pairs(key) {
+                match rule(kind, &key_name, &pattern) {
+                    Ok(rule) => rules.push((order, rule)),
+                    Err(message) => settings.error(key, message),
+                }
+            }
         }
+        // Rules are looked at in the order of the section, whatever their kind.
+        rules.sort_by_key(|(order, _)| *order);
+        Self(rules.into_iter().map(|(_, rule)| rule).collect())
     }
 
     /// The first `Regex` decides; an `Exclude` before it may drop.
-    fn legacy(&self, record: &View<'_>) -> bool {
-        for rule in &self.rules {
+    pub(super) fn keep(&self, record: &View<'_>) -> bool {
+        for rule in &self.0 {
             match (rule.kind, rule.matches(record)) {
                 (Kind::Keep, matched) => return matched,
                 (Kind::Exclude, true) => return false,
@@ -112,6 +106,20 @@ impl Grep {
             }
         }
         true
+    }
+}
+
+impl Grep {
+    fn keeps(&self, record: &View<'_>) -> bool {
+        let all = &self.rules.0;
+        let mut rules = all.iter();
+        let exclude = all.first().is_some_and(|rule| rule.kind == Kind::Exclude);
+        match self.operator {
+            Operator::Legacy => self.rules.keep(record),
+            _ if all.is_empty() => true,
+            Operator::And => rules.all(|rule| rule.matches(record)) != exclude,
+            Operator::Or => rules.any(|rule| rule.matches(record)) != exclude,
+        }
     }
 }
 
@@ -127,7 +135,7 @@ impl Filter for Grep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::filtered;
+    use super::super::testing::{built, filtered};
     use super::*;
 
     fn grep(operator: Operator, rules: &[(Kind, &str)]) -> Grep {
@@ -136,7 +144,7 @@ mod tests {
             rule(*kind, key, pattern).unwrap()
         });
         Grep {
-            rules: rules.collect(),
+            rules: Rules(rules.collect()),
             operator,
         }
     }
@@ -179,6 +187,22 @@ mod tests {
                 (r#"{"log":"DELETE /d"}"#, false),
             ],
         );
+    }
+
+    #[test]
+    fn rules_stand_in_the_order_of_the_section_also_on_one_line() {
+        for (properties, kept) in [
+            ([("exclude", "log x"), ("regex", "log .")], false),
+            ([("regex", "log ."), ("exclude", "log x")], true),
+        ] {
+            let (filter, problems) = built(build, &properties);
+            assert!(problems.is_empty(), "{problems:?}");
+            assert_eq!(
+                filtered(&*filter, r#"{"log":"x"}"#).is_some(),
+                kept,
+                "{properties:?}"
+            );
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ enum Garbage {
     Overlooked,
 }
 
+/// What a property says, with the property and its place in the section.
+type Given<'a, T> = (T, (usize, &'a Property));
+
 /// The typed view of one section.
 pub struct Settings<'a> {
     pub(super) section: &'a Section,
@@ -286,15 +289,34 @@ impl<'a> Settings<'a> {
     /// A word and the rest of the value, of a key that may be repeated; quotes mean nothing. A
     /// value without a rest is an error and left out.
     pub fn pairs(&mut self, key: &'static str) -> Vec<((String, String), Place)> {
+        let pairs = self.pair_lists(key).into_iter();
+        pairs
+            .map(|(pair, (_, property))| (pair, property.place.clone()))
+            .collect()
+    }
+
+    /// As [`pairs`](Self::pairs), each with the place of its property in the section: what stands under different keys can
+    /// be put in order by it.
+    pub fn ordered_pairs(&mut self, key: &'static str) -> Vec<((String, String), usize)> {
+        let pairs = self.pair_lists(key).into_iter();
+        pairs.map(|(pair, (order, _))| (pair, order)).collect()
+    }
+
+    /// The pairs of a key, each with its property and the place of that in the section.
+    fn pair_lists(&mut self, key: &'static str) -> Vec<Given<'a, (String, String)>> {
+        self.known.insert(key, Use::Repeatable);
         let mut pairs = Vec::new();
-        for property in self.repeated(key) {
+        for (order, property) in self.section.properties.iter().enumerate() {
+            if property.key != key {
+                continue;
+            }
             if let Some((first, rest)) = words::key_and_rest(&property.value) {
                 let pair = (self.expand(property, first), self.expand(property, rest));
-                pairs.push((pair, property.place.clone()));
+                pairs.push((pair, (order, property)));
             } else if let Some((first, rest)) =
                 words::key_and_rest(&self.expand(property, &property.value))
             {
-                pairs.push(((first.to_owned(), rest.to_owned()), property.place.clone()));
+                pairs.push(((first.to_owned(), rest.to_owned()), (order, property)));
             } else {
                 self.problems.error(
                     &property.place,
@@ -479,7 +501,7 @@ impl<'a> Settings<'a> {
         key: &'static str,
         count: &RangeInclusive<usize>,
         quotes: Quotes,
-    ) -> Vec<(Vec<String>, (usize, &'a Property))> {
+    ) -> Vec<Given<'a, Vec<String>>> {
         self.known.insert(key, Use::Repeatable);
         let mut lists = Vec::new();
         for (order, property) in self.section.properties.iter().enumerate() {
