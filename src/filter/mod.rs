@@ -13,6 +13,7 @@ mod grep;
 mod halt;
 #[cfg(test)]
 mod laws;
+mod log_to_metrics;
 mod lua;
 mod modify;
 mod multiline;
@@ -98,6 +99,7 @@ const FILTERS: &[(&str, Build)] = &[
     ("checklist", checklist::build),
     ("expect", expect::build),
     ("grep", grep::build),
+    ("log_to_metrics", log_to_metrics::build),
     ("modify", modify::build),
     ("nest", nest::build),
     ("parser", parser::build),

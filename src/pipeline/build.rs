@@ -256,6 +256,7 @@ impl<'a> Builder<'a> {
 
     fn filter(&mut self, section: &Section) -> Option<PlannedFilter> {
         let means = self.means();
+        let is_shown = self.service.http.is_some();
         let Opened {
             mut settings,
             name,
@@ -278,6 +279,10 @@ impl<'a> Builder<'a> {
         }
         let plugin = settings.name().to_owned();
         let link = builder.build(&mut settings, means);
+        if plugin == "log_to_metrics" && !is_shown {
+            let message = "its metrics can only be seen with `HTTP_Server On` in [SERVICE]";
+            settings.warning("name", message);
+        }
         settings.finish();
         active.then(|| PlannedFilter {
             plugin,

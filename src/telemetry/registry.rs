@@ -15,6 +15,8 @@ use super::histogram::Buckets;
 pub struct Registry {
     metrics: Mutex<BTreeMap<String, BTreeMap<Labels, Cell>>>,
     help: Mutex<BTreeMap<String, String>>,
+    /// The bounds of histograms that do not have the usual ones.
+    bounds: Mutex<BTreeMap<String, Arc<[f64]>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,10 +67,27 @@ impl Registry {
 
     /// The histogram under this name and these labels, made at the first call.
     pub(super) fn buckets(&self, name: &str, labels: &[(&str, &str)]) -> Arc<Buckets> {
-        match self.cell(name, labels, || Cell::Histogram(Arc::default())) {
+        let bounds = lock(&self.bounds).get(name).cloned();
+        let make = || Cell::Histogram(Arc::new(bounds.map_or_else(Buckets::default, Buckets::new)));
+        match self.cell(name, labels, make) {
             Cell::Histogram(buckets) => buckets,
             _ => Arc::default(),
         }
+    }
+
+    /// Says what a metric is that the user has thought of: its kind, what it shows, and for a histogram its bounds, which
+    /// must rise. If it was another kind or had other bounds until now, its series begin anew.
+    pub fn declare(&self, name: &str, kind: Kind, help: &str, bounds: &[f64]) {
+        let bounds: Arc<[f64]> = bounds.into();
+        let before = lock(&self.bounds).insert(name.to_owned(), Arc::clone(&bounds));
+        let has_other_bounds = before.is_some_and(|before| before != bounds);
+        let mut metrics = lock(&self.metrics);
+        let series = metrics.get(name).and_then(|series| series.values().next());
+        if series.is_some_and(|cell| cell.kind() != kind || has_other_bounds) {
+            metrics.remove(name);
+        }
+        drop(metrics);
+        lock(&self.help).insert(name.to_owned(), help.to_owned());
     }
 
     fn cell(&self, name: &str, labels: &[(&str, &str)], make: impl FnOnce() -> Cell) -> Cell {
@@ -209,6 +228,24 @@ mod tests {
                 ("b_two_seconds", Kind::Histogram)
             ]
         );
+    }
+
+    #[test]
+    fn a_metric_that_is_declared_otherwise_begins_anew() {
+        let registry = Registry::default();
+        registry.declare("a", Kind::Histogram, "h", &[1.0]);
+        registry.buckets("a", &[]).observe(2.0);
+        registry.declare("a", Kind::Histogram, "h", &[1.0]);
+        let bounds = |registry: &Registry| match &registry.families("a")[0].samples[0].value {
+            Value::Spread(spread) => (spread.below.clone(), spread.count),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(bounds(&registry), (vec![(1.0, 0)], 1));
+        registry.declare("a", Kind::Histogram, "h", &[4.0]);
+        registry.buckets("a", &[]);
+        assert_eq!(bounds(&registry), (vec![(4.0, 0)], 0));
+        registry.declare("a", Kind::Counter, "c", &[]);
+        assert_eq!(registry.families("a"), []);
     }
 
     #[test]

@@ -101,6 +101,19 @@ impl<'a> View<'a> {
             .map_or(self.metadata, |slice| self.bytes(slice))
     }
 
+    /// Lends the room in which texts are put together, empty. Who gives it [back](View::give_back) spares the next record an
+    /// allocation.
+    pub fn lend(&mut self) -> Vec<u8> {
+        let mut room = std::mem::take(&mut self.scratch.text);
+        room.clear();
+        room
+    }
+
+    /// Takes the room back that was lent.
+    pub fn give_back(&mut self, room: Vec<u8>) {
+        self.scratch.text = room;
+    }
+
     /// How many pairs there are.
     pub fn len(&self) -> usize {
         self.scratch.pairs.len()

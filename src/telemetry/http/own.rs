@@ -81,14 +81,14 @@ pub(super) fn age(since: Option<Instant>, now: Instant) -> Duration {
     since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
 }
 
-/// Our metrics: what is counted anywhere, the budget, the outputs and their destinations.
+/// Our metrics: what is counted anywhere, also by the filter `log_to_metrics` under names of the user's, the budget, the outputs and their destinations.
 pub(super) fn families(board: &Board) -> Vec<Family> {
     describe();
     let view = board.view();
     metrics::gauge!("sluice_budget_limit_bytes").set(view.memory_limit as f64);
     metrics::gauge!("sluice_budget_used_bytes").set((view.memory_used)() as f64);
     let now = Instant::now();
-    let mut families = registry().families("sluice_");
+    let mut families = registry().families("");
     families.extend(outputs(&view, now));
     families.extend(destinations(&view, now));
     families
@@ -200,6 +200,10 @@ const HELP: &[(&str, &str)] = &[
         "Events that filters made part of others.",
     ),
     (
+        "sluice_log_metrics_skipped_total",
+        "Records that log_to_metrics did not count, by reason.",
+    ),
+    (
         "sluice_output_delivered_bytes_total",
         "Bytes that the service has.",
     ),
@@ -229,12 +233,20 @@ const HELP: &[(&str, &str)] = &[
         "Events stored for an output.",
     ),
     (
+        "sluice_regex_given_up_total",
+        "Searches that took too many steps and found nothing.",
+    ),
+    (
         "sluice_routed_bytes_total",
         "Bytes on their way from an input to an output.",
     ),
     (
         "sluice_routed_records_total",
         "Events on their way from an input to an output.",
+    ),
+    (
+        "sluice_script_errors_total",
+        "Calls of lua scripts that failed.",
     ),
     (
         "sluice_truncated_records_total",
