@@ -11,6 +11,7 @@ mod content_modifier;
 mod expect;
 mod grep;
 mod halt;
+mod inert;
 #[cfg(test)]
 mod laws;
 mod log_to_metrics;
@@ -23,6 +24,7 @@ mod parser;
 mod pattern;
 mod record_modifier;
 mod rewrite_tag;
+mod sql;
 #[cfg(test)]
 mod stand;
 mod stdout;
@@ -111,7 +113,16 @@ const FILTERS: &[(&str, Build)] = &[
 ];
 
 /// What only a list of processors may name, beside the filters. Alphabetical.
-const PROCESSORS: &[(&str, Build)] = &[("content_modifier", content_modifier::build)];
+const PROCESSORS: &[(&str, Build)] = &[
+    ("content_modifier", content_modifier::build),
+    ("cumulative_to_delta", inert::build),
+    ("labels", inert::build),
+    ("metrics_selector", inert::build),
+    ("opentelemetry_envelope", inert::build),
+    ("sampling", inert::build),
+    ("sql", sql::build),
+    ("tda", inert::build),
+];
 
 /// Every filter that is an operator, likewise.
 const OPERATORS: &[(&str, BuildOperator)] = &[

@@ -57,6 +57,23 @@ impl View<'_> {
         self.changed |= self.scratch.pairs.len() != before;
     }
 
+    /// Keeps the pairs that `choose` wants, under their key or another one that it gives, encoded. Keys that are no strings go.
+    pub fn select<'k>(&mut self, choose: impl Fn(&[u8]) -> Option<Option<&'k [u8]>>) {
+        let before = self.scratch.pairs.len();
+        let mut all = std::mem::take(&mut self.scratch.pairs);
+        all.retain_mut(|pair| match self.key(*pair).and_then(&choose) {
+            None => false,
+            Some(None) => true,
+            Some(Some(key)) => {
+                pair.key = self.add(key);
+                self.changed = true;
+                true
+            }
+        });
+        self.changed |= all.len() != before;
+        self.scratch.pairs = all;
+    }
+
     /// Takes every pair called `name` away.
     pub fn remove(&mut self, name: &[u8]) {
         self.retain_keys(true, |key| key != name);
