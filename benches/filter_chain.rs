@@ -1,4 +1,5 @@
-//! What one record costs in each filter: opened as a view, filtered, and encoded if it was changed.
+//! What one record costs in each filter: opened as a view, filtered, and encoded if it was changed. All but `stdout`, whose
+//! lines would stand in the report.
 //!
 //! `cargo bench --bench filter_chain`.
 
@@ -10,11 +11,12 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sluice::config::{Problems, Section, SectionKind, Settings, Variables};
 use sluice::event::{Event, EventTime};
-use sluice::filter::{self, Filter, Halt, Link, Means, Scratch, Verdict, View};
+use sluice::filter::{self, Filter, Halt, Link, Means, Outbox, Passage, Scratch, Verdict, View};
 use sluice::parser::{Parsers, json};
 
 /// What Docker's driver and `FireLens` make of an application's line.
@@ -64,6 +66,28 @@ const CASES: &[(&str, &str, Properties, &str)] = &[
         "grep",
         &[("regex", "log ^(?!.*healthcheck).*$")],
         APPLICATION,
+    ),
+    (
+        "log_to_metrics",
+        "log_to_metrics",
+        &[
+            ("metric_description", "Requests."),
+            ("label_field", "container_name"),
+            ("label_field", "ecs_cluster"),
+        ],
+        APPLICATION,
+    ),
+    (
+        "log_to_metrics_histogram",
+        "log_to_metrics",
+        &[
+            ("metric_name", "n"),
+            ("metric_mode", "histogram"),
+            ("metric_description", "Numbers."),
+            ("value_field", "n"),
+            ("add_label", "pod $kubernetes['pod']"),
+        ],
+        NESTED,
     ),
     (
         "modify",
@@ -138,6 +162,15 @@ const CASES: &[(&str, &str, Properties, &str)] = &[
         APPLICATION,
     ),
     (
+        "sql",
+        "sql",
+        &[(
+            "query",
+            "SELECT log, container_name AS name FROM STREAM WHERE source = 'stdout';",
+        )],
+        APPLICATION,
+    ),
+    (
         "sysinfo",
         "sysinfo",
         &[("hostname_key", "host"), ("kernel_version_key", "kernel")],
@@ -155,6 +188,69 @@ const CASES: &[(&str, &str, Properties, &str)] = &[
         &[("str_key", "n number int")],
         NESTED,
     ),
+];
+
+/// Operators, and records that come one after the other.
+const OPERATORS: &[(&str, &str, Properties, &[&str])] = &[
+    (
+        "lua_add",
+        "lua",
+        &[
+            (
+                "code",
+                "function f(tag, ts, r) r.stage = 'prod' return 2, ts, r end",
+            ),
+            ("call", "f"),
+        ],
+        &[APPLICATION],
+    ),
+    (
+        "multiline_java",
+        "multiline",
+        &[
+            ("multiline.key_content", "log"),
+            ("multiline.parser", "java"),
+        ],
+        TRACE,
+    ),
+    (
+        "multiline_partial",
+        "multiline",
+        &[
+            ("multiline.key_content", "log"),
+            ("mode", "partial_message"),
+        ],
+        PARTS,
+    ),
+    (
+        "rewrite_tag_moves",
+        "rewrite_tag",
+        &[("rule", r"$source ^(std\w+)$ new.$1.$ecs_cluster false")],
+        &[APPLICATION],
+    ),
+    (
+        "rewrite_tag_leaves",
+        "rewrite_tag",
+        &[("rule", r"$source ^(stderr)$ new.$1 false")],
+        &[APPLICATION],
+    ),
+];
+
+/// A trace of Java's and a line that is none.
+const TRACE: &[&str] = &[
+    r#"{"log":"one line"}"#,
+    r#"{"log":"Exception in thread \"main\" java.lang.RuntimeException: Something went wrong"}"#,
+    r#"{"log":"    at com.example.shop.Cart.total(Cart.java:42)"}"#,
+    r#"{"log":"    at com.example.shop.Main.main(Main.java:7)"}"#,
+    r#"{"log":"Caused by: java.io.IOException: broken"}"#,
+    r#"{"log":"    ... 3 more"}"#,
+];
+
+/// A line that Docker has cut.
+const PARTS: &[&str] = &[
+    r#"{"log":"first part ","partial_message":"true","partial_id":"1","partial_last":"false"}"#,
+    r#"{"log":"last part","partial_message":"true","partial_id":"1","partial_last":"true"}"#,
+    r#"{"log":"a whole line"}"#,
 ];
 
 const PARSERS: &[Properties] = &[
@@ -177,7 +273,7 @@ const PARSERS: &[Properties] = &[
     ],
 ];
 
-fn built(name: &str, properties: Properties) -> Box<dyn Filter> {
+fn built(name: &str, properties: Properties) -> Link {
     let (variables, mut problems) = (Variables::default(), Problems::default());
     let parsers: Vec<_> = PARSERS
         .iter()
@@ -200,28 +296,41 @@ fn built(name: &str, properties: Properties) -> Box<dyn Filter> {
         .build(&mut settings, means);
     settings.finish();
     assert!(!problems.has_errors(), "{problems}");
-    match link {
+    link
+}
+
+fn filter(name: &str, properties: Properties) -> Box<dyn Filter> {
+    match built(name, properties) {
         Link::Filter(filter) => filter,
         Link::Operator(_) => unreachable!("{name} is a filter"),
+    }
+}
+
+fn encoded(text: &str) -> Vec<u8> {
+    let mut record = Vec::new();
+    json::to_msgpack(text.as_bytes(), &mut record).unwrap();
+    record
+}
+
+fn event(record: &[u8]) -> Event<'_> {
+    Event {
+        time: EventTime::default(),
+        metadata: &[],
+        record,
     }
 }
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("filter_chain");
     for (case, name, properties, text) in CASES {
-        let filter = built(name, properties);
-        let mut record = Vec::new();
-        json::to_msgpack(text.as_bytes(), &mut record).unwrap();
-        let event = Event {
-            time: EventTime::default(),
-            metadata: &[],
-            record: &record,
-        };
+        let filter = filter(name, properties);
+        let record = encoded(text);
         let (mut scratch, mut out) = (Scratch::default(), Vec::new());
         group.throughput(Throughput::Elements(1));
         group.bench_function(*case, |bencher| {
             bencher.iter(|| {
-                let mut view = View::open(b"app-firelens-0", black_box(event), &mut scratch);
+                let mut view =
+                    View::open(b"app-firelens-0", black_box(event(&record)), &mut scratch);
                 out.clear();
                 if filter.apply(&mut view) == Verdict::Keep && view.changed() {
                     view.write(&mut out);
@@ -233,5 +342,34 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// What an operator puts out is made and left in the outbox.
+fn operators(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("operators");
+    for (case, name, properties, texts) in OPERATORS {
+        let Link::Operator(maker) = built(name, properties) else {
+            unreachable!("{name} is an operator");
+        };
+        let records: Vec<_> = texts.iter().map(|text| encoded(text)).collect();
+        let mut operator = maker.operator(b"app-firelens-0");
+        let now = Instant::now();
+        let (mut scratch, mut outbox) = (Scratch::default(), Outbox::new(now));
+        group.throughput(Throughput::Elements(records.len() as u64));
+        group.bench_function(*case, |bencher| {
+            bencher.iter(|| {
+                let mut put_out = 0;
+                for record in &records {
+                    outbox.begin(now, 0, true, Passage::default());
+                    let event = black_box(event(record));
+                    let mut view = View::open(b"app-firelens-0", event, &mut scratch);
+                    let verdict = operator.apply(&mut view, &mut outbox);
+                    put_out += outbox.emitted().count() + usize::from(verdict == Verdict::Keep);
+                }
+                black_box(put_out)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench, operators);
 criterion_main!(benches);
