@@ -94,18 +94,24 @@ pub(crate) enum TextKind {
     Access,
     /// A JSON object, as structured loggers write it.
     Json,
+    /// Lines of Java's stack traces, ten to a trace.
+    Java,
 }
 
+/// How many lines a trace has.
+const TRACE_LINES: usize = 10;
+
 impl TextKind {
-    /// Reads `plain`, `access` or `json`.
+    /// Reads `plain`, `access`, `json` or `java`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         match text {
             "plain" => Ok(Self::Plain),
             "access" => Ok(Self::Access),
             "json" => Ok(Self::Json),
+            "java" => Ok(Self::Java),
             _ => Err(Error::Value {
                 text: text.to_owned(),
-                wanted: "plain, access or json",
+                wanted: "plain, access, json or java",
             }),
         }
     }
@@ -132,15 +138,32 @@ pub(crate) fn lines(
 ) -> Result<Vec<Line>> {
     let mut random = Random::new(u64::from(connection) + 1);
     (0..count)
-        .map(|_| line(kind, size, connection, &mut random))
+        .map(|number| {
+            let is_first = number % TRACE_LINES == 0;
+            line((kind, is_first), size, connection, &mut random)
+        })
         .collect()
 }
 
-fn line(kind: TextKind, size: usize, connection: u32, random: &mut Random) -> Result<Line> {
+/// Makes a text; `is_first`: it begins a trace, if its kind has any.
+fn line(
+    (kind, is_first): (TextKind, bool),
+    size: usize,
+    connection: u32,
+    random: &mut Random,
+) -> Result<Line> {
     let mark = format!("seq={connection:03}.{:010}.{:019}", 0, 0);
     let mut text = match kind {
         TextKind::Plain => format!("{mark} "),
         TextKind::Access => access_start(&mark, random),
+        TextKind::Java if is_first => {
+            format!("Exception in thread \"main\" java.lang.IllegalStateException: {mark} ")
+        }
+        TextKind::Java => format!(
+            "    at com.example.shop.{}(Order.java:{}) ~[shop.jar] {mark} ",
+            random.pick(&["Cart.total", "Main.main", "Order.accept", "Pool.run"]),
+            random.below(900)
+        ),
         TextKind::Json => format!(
             r#"{{"level":"{}","id":"{mark}","msg":""#,
             random.pick(&["info", "warn", "debug"])
@@ -159,7 +182,7 @@ fn line(kind: TextKind, size: usize, connection: u32, random: &mut Random) -> Re
     }
     while text.len() + tail.len() < size {
         match kind {
-            TextKind::Plain | TextKind::Json => words(&mut text, random),
+            TextKind::Plain | TextKind::Json | TextKind::Java => words(&mut text, random),
             TextKind::Access => access_field(&mut text, random),
         }
     }
@@ -301,7 +324,12 @@ mod tests {
 
     #[test]
     fn every_kind_has_the_asked_size_and_one_patchable_mark() {
-        for kind in [TextKind::Plain, TextKind::Access, TextKind::Json] {
+        for kind in [
+            TextKind::Plain,
+            TextKind::Access,
+            TextKind::Json,
+            TextKind::Java,
+        ] {
             for size in [120, 1024, 20_000] {
                 for mut line in lines(kind, size, 7, 20).unwrap() {
                     assert_eq!(line.text.len(), size);
@@ -320,6 +348,20 @@ mod tests {
         for line in lines(TextKind::Json, 333, 0, 20).unwrap() {
             assert!(serde_json::from_slice::<serde_json::Value>(&line.text).is_ok());
         }
+    }
+
+    #[test]
+    fn a_trace_has_ten_lines() {
+        let lines = lines(TextKind::Java, 120, 0, 25).unwrap();
+        let firsts = lines
+            .iter()
+            .map(|line| line.text.starts_with(b"Exception in thread"));
+        let firsts: Vec<_> = firsts
+            .enumerate()
+            .filter_map(|(number, is_first)| is_first.then_some(number))
+            .collect();
+        assert_eq!(firsts, [0, 10, 20]);
+        assert!(lines[1].text.starts_with(b"    at "));
     }
 
     #[test]

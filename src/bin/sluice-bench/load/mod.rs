@@ -35,7 +35,8 @@ Options:
       --tcp ADDR            Router's forward input, e.g. 127.0.0.1:24224
       --unix PATH           Router's unix socket
       --mode MODE           message (default), forward, packed or gzip
-      --text KIND           access (default: access-log lines), plain or json
+      --text KIND           access (default: access-log lines), plain, json
+                            or java (stack traces of ten lines)
       --size N              Bytes of the log text [default: 1024]
       --records N           Records in all; 0 = until stopped [default: 1000000]
       --connections N       Connections, up to 999 [default: 4]

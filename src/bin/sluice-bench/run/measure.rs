@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::cgroup::{Cgroup, Limits};
+use super::chains::PARSERS;
 use super::control;
 use super::measurement::{Facts, Measurement, number};
 use super::process::Process;
@@ -119,10 +120,10 @@ impl Bench<'_> {
         }
         let mut command = match &router.program {
             Some(program) => {
-                let config = folder.join("router.conf");
-                let text = scenario.config(&input, endpoint, &ca_file);
-                fs::write(&config, text)
-                    .map_err(Error::io(format!("write {}", config.display())))?;
+                let (config, parsers) = (folder.join("router.conf"), folder.join("parsers.conf"));
+                let text = scenario.config(&input, &parsers, endpoint, &ca_file);
+                write(&config, &text)?;
+                write(&parsers, PARSERS)?;
                 let mut command = cgroup.command(program);
                 command.arg("-c").arg(config);
                 command
@@ -151,6 +152,10 @@ impl Bench<'_> {
             .stdout(Stdio::piped());
         Process::start("sink", &mut command, &folder.join("sink.log"))
     }
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).map_err(Error::io(format!("write {}", file.display())))
 }
 
 fn floor_command(own: &Path, input: &Input, sink: SocketAddr, ca_file: &Path) -> Command {

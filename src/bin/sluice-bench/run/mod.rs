@@ -8,6 +8,7 @@
 //! | `report.rs` | medians, table, JSON |
 
 mod cgroup;
+mod chains;
 mod control;
 mod measure;
 mod measurement;
@@ -41,8 +42,8 @@ turn measures the floor (see `floor --help`) and then each router, with a fresh 
 each time. Without routers only the floor is measured.
 
 Options:
-      --scenario NAME       May be repeated; all = those without faults, faults =
-                            those with [default: all]
+      --scenario NAME       May be repeated; all = the first eight, filters = those
+                            with filters, faults = those with faults [default: all]
       --records N           Records per turn [default: 1000000]; presets with faults
                             send at most 200000
       --repeat K            Turns; the table shows medians [default: 1]

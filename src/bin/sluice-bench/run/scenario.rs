@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::chains;
 use crate::error::{Error, Result};
 
 /// One line of the comparison.
@@ -15,11 +16,13 @@ pub(super) struct Scenario {
     pub(super) about: &'static str,
     unix: bool,
     mode: &'static str,
+    text: &'static str,
     size: u64,
     /// Write each record alone, at this rate.
     each_at: Option<u64>,
     output: Output,
-    filters: bool,
+    /// Sections of the configuration.
+    filters: &'static str,
     /// Options of the sink.
     pub(super) faults: &'static [&'static str],
     /// Fewer records than asked for, where waiting for repeats takes long.
@@ -45,17 +48,25 @@ const BASE: Scenario = Scenario {
     about: "message mode over unix, log_key log, CloudWatch",
     unix: true,
     mode: "message",
+    text: "access",
     size: 1024,
     each_at: None,
     output: Output::LogsLogKey,
-    filters: false,
+    filters: "",
     faults: &[],
     most_records: u64::MAX,
+};
+const FILTERED: Scenario = Scenario {
+    output: Output::LogsRecord,
+    ..BASE
 };
 const FAULTY: Scenario = Scenario {
     most_records: 200_000,
     ..BASE
 };
+
+/// How the names of presets begin that are about filters alone.
+const FILTER: &str = "filter-";
 
 /// Every preset; the first eight are `all`.
 const SCENARIOS: &[Scenario] = &[
@@ -99,7 +110,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "ecs-greps",
         about: "ECS metadata, one include and one exclude grep, CloudWatch",
         output: Output::LogsRecord,
-        filters: true,
+        filters: chains::GREPS,
         ..BASE
     },
     Scenario {
@@ -107,6 +118,46 @@ const SCENARIOS: &[Scenario] = &[
         about: "one write per record, 50 000 records/s",
         each_at: Some(50_000),
         ..BASE
+    },
+    Scenario {
+        name: "filter-json",
+        about: "JSON parser and ECS metadata, 1 KB JSON lines, Firehose",
+        text: "json",
+        output: Output::Firehose,
+        filters: chains::JSON,
+        ..BASE
+    },
+    Scenario {
+        name: "filter-nest",
+        about: "nest and modify, CloudWatch",
+        filters: chains::NEST,
+        ..FILTERED
+    },
+    Scenario {
+        name: "filter-regex",
+        about: "regex parser on access logs, CloudWatch",
+        filters: chains::REGEX,
+        ..FILTERED
+    },
+    Scenario {
+        name: "filter-lua",
+        about: "lua adds a field, CloudWatch",
+        filters: chains::LUA,
+        ..FILTERED
+    },
+    Scenario {
+        name: "filter-java",
+        about: "multiline java, 120-byte lines, ten to a trace, CloudWatch",
+        text: "java",
+        size: 120,
+        filters: chains::JAVA,
+        ..FILTERED
+    },
+    Scenario {
+        name: "filter-rewrite",
+        about: "rewrite_tag on half of the records, CloudWatch",
+        filters: chains::REWRITE,
+        ..FILTERED
     },
     Scenario {
         name: "throttle",
@@ -141,10 +192,11 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Finds a preset, or those without faults for `all`, or those with faults for `faults`.
+/// Finds a preset, or the first eight for `all`, those with filters for `filters`, those with faults for `faults`.
 pub(super) fn find(name: &str) -> Result<Vec<&'static Scenario>> {
     let wanted = |scenario: &&Scenario| match name {
-        "all" => scenario.faults.is_empty(),
+        "all" => scenario.faults.is_empty() && !scenario.name.starts_with(FILTER),
+        "filters" => !scenario.filters.is_empty(),
         "faults" => !scenario.faults.is_empty(),
         _ => scenario.name == name,
     };
@@ -152,7 +204,7 @@ pub(super) fn find(name: &str) -> Result<Vec<&'static Scenario>> {
     if found.is_empty() {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         return Err(Error::Usage(format!(
-            "there is no scenario {name:?}; there are all, faults, {}",
+            "there is no scenario {name:?}; there are all, filters, faults, {}",
             names.join(", ")
         )));
     }
@@ -188,6 +240,7 @@ impl Scenario {
         let mut options = input.option();
         let mut add = |name: &str, value: String| options.extend([name.to_owned(), value]);
         add("--mode", self.mode.to_owned());
+        add("--text", self.text.to_owned());
         add("--size", self.size.to_string());
         add("--records", records.min(self.most_records).to_string());
         if let Some(rate) = self.each_at {
@@ -199,12 +252,20 @@ impl Scenario {
         options
     }
 
-    /// The router's configuration in Fluent Bit's classic format.
-    pub(super) fn config(&self, input: &Input, sink: SocketAddr, ca_file: &Path) -> String {
-        let mut text = String::from(
-            "[SERVICE]\n    Flush 1\n    Grace 30\n    Log_Level warn\n\n[INPUT]\n    Name forward\n",
-        );
+    /// The router's configuration in Fluent Bit's classic format; `parsers` is a file with [`chains::PARSERS`].
+    pub(super) fn config(
+        &self,
+        input: &Input,
+        parsers: &Path,
+        sink: SocketAddr,
+        ca_file: &Path,
+    ) -> String {
+        let mut text = String::from("[SERVICE]\n    Flush 1\n    Grace 30\n    Log_Level warn\n");
         // Writing to a string cannot fail.
+        if self.filters.contains("Parser ") {
+            let _ = writeln!(text, "    Parsers_File {}", parsers.display());
+        }
+        text.push_str("\n[INPUT]\n    Name forward\n");
         let _ = match input {
             Input::Unix(path) => writeln!(text, "    unix_path {}", path.display()),
             Input::Tcp(address) => writeln!(
@@ -215,9 +276,7 @@ impl Scenario {
             ),
         };
         text.push_str("    Mem_Buf_Limit 25MB\n\n");
-        if self.filters {
-            text.push_str(FILTERS);
-        }
+        text.push_str(self.filters);
         text.push_str(self.output.config());
         let _ = writeln!(
             text,
@@ -229,26 +288,6 @@ impl Scenario {
         text
     }
 }
-
-const FILTERS: &str = "\
-[FILTER]
-    Name record_modifier
-    Match *
-    Record ecs_cluster bench
-    Record ecs_task_arn arn:aws:ecs:us-east-1:123456789012:task/bench/5d1c0f6b7a2e4c3d9b8a7f6e5d4c3b2a
-    Record ecs_task_definition app:1
-
-[FILTER]
-    Name grep
-    Match *
-    Regex log HTTP/1\\.1
-
-[FILTER]
-    Name grep
-    Match *
-    Exclude log ELB-HealthChecker/[0-9]
-
-";
 
 impl Output {
     fn config(self) -> &'static str {
@@ -287,6 +326,7 @@ mod tests {
         let scenario = find(name).unwrap()[0];
         scenario.config(
             &scenario.input(Path::new("/tmp/x"), address),
+            Path::new("/tmp/parsers.conf"),
             address,
             Path::new("/tmp/ca.pem"),
         )
@@ -321,12 +361,14 @@ mod tests {
         assert!(config("packed").contains("    Listen 127.0.0.1\n    Port 5000\n"));
         assert!(config("firehose").contains("Name kinesis_firehose\n"));
         assert_eq!(config("ecs-greps").matches("[FILTER]").count(), 3);
+        assert!(config("filter-json").contains("    Parsers_File /tmp/parsers.conf\n"));
     }
 
     #[test]
     fn all_means_the_eight_without_faults() {
         assert_eq!(find("all").unwrap().len(), 8);
         assert_eq!(find("faults").unwrap().len(), 5);
+        assert_eq!(find("filters").unwrap().len(), 7);
         assert!(find("nope").is_err());
     }
 
