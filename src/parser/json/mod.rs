@@ -235,15 +235,19 @@ impl Transcoder {
         else {
             return;
         };
-        self.scratch.clear();
-        let write_header = if is_object {
-            write::map_header
+        let (small, write_header): (u8, fn(&mut Vec<u8>, u32)) = if is_object {
+            (0x80, write::map_header)
         } else {
-            write::array_header
+            (0x90, write::array_header)
         };
-        write_header(&mut self.scratch, count as u32);
-        self.out
-            .splice(header..=header, self.scratch.iter().copied());
+        if let (0..=15, Some(byte)) = (count, self.out.get_mut(header)) {
+            *byte = small | count as u8;
+        } else {
+            self.scratch.clear();
+            write_header(&mut self.scratch, count as u32);
+            self.out
+                .splice(header..=header, self.scratch.iter().copied());
+        }
         self.position += 1;
         self.end_value();
     }
@@ -253,7 +257,7 @@ impl Transcoder {
             return Ok(None);
         };
         let content = text.get(self.position + 1..end).unwrap_or_default();
-        if self.strict && content.iter().any(|byte| *byte < 0x20) {
+        if self.strict && has_control(content) {
             return Err(JsonError::Unexpected(self.position));
         }
         if self.escaped {
@@ -336,6 +340,12 @@ impl Transcoder {
     }
 }
 
+/// Whether a text holds a control character. Each piece is looked at to its end, so that many bytes are done at once.
+fn has_control(text: &[u8]) -> bool {
+    let least = |piece: &[u8]| piece.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    text.chunks(64).any(|piece| least(piece) < 0x20)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,6 +404,17 @@ mod tests {
             transcode(br#"{"k":1,"k":2}"#),
             Ok(b"\x82\xa1k\x01\xa1k\x02".to_vec())
         );
+    }
+
+    #[test]
+    fn by_the_letter_no_control_character_stands_in_a_string_wherever() {
+        for length in [0, 1, 63, 64, 65, 200] {
+            for (c, expected) in [('\u{1f}', false), (' ', true)] {
+                let text = format!("[\"{}{c}\"]", "x".repeat(length));
+                let read = Transcoder::default().append_strictly(text.as_bytes(), &mut Vec::new());
+                assert_eq!(read.is_ok(), expected, "{text:?}");
+            }
+        }
     }
 
     #[test]
