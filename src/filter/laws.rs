@@ -530,6 +530,28 @@ fn key_text(key: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Who would look at each pair once for every other pair would not come to an end here.
+#[test]
+fn very_many_pairs_of_one_name_cost_linear_time() {
+    const PAIRS: u32 = 100_000;
+    for (key, value) in [
+        ("a", &b"\xa1b"[..]),
+        ("b", b"\x81\xa1a\x01"),
+        ("log", b"\xa2{}"),
+    ] {
+        let mut record = Vec::new();
+        write::map_header(&mut record, PAIRS);
+        for _ in 0..PAIRS {
+            write::str(&mut record, key.as_bytes());
+            record.extend(value);
+        }
+        for ((name, _), filter) in SECTIONS.iter().zip(&*FILTERS) {
+            let outcome = run(&[&**filter], &record, &mut Scratch::default());
+            assert!(outcome.is_none_or(|(out, ..)| is_whole_map(&out)), "{name}");
+        }
+    }
+}
+
 #[test]
 fn every_filter_is_held_to_the_laws() {
     // One prints, the others do nothing at all and are tested where they stand.

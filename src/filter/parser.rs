@@ -97,11 +97,10 @@ impl Parser {
     /// one that goes or is preserved.
     fn parse_key(&self, record: &mut View<'_>, name: &[u8]) {
         let mut last = None;
-        for index in 0..record.len() {
-            let is_text = |(key, value): (Option<&[u8]>, &[u8])| {
-                key == Some(name) && read::text(value).is_some()
-            };
-            if record.fields().nth(index).is_some_and(is_text) {
+        let mut from = 0;
+        while let Some((index, value)) = record.next(from, name) {
+            from = index + 1;
+            if read::text(value).is_some() {
                 last = Some((index, record.parse_at(index, &self.parsers)));
             }
         }

@@ -197,17 +197,17 @@ impl View<'_> {
     /// Puts a copy of each pair called `from` behind it, under a key that is encoded already. The value is not copied.
     pub fn copy(&mut self, from: &[u8], key: &[u8]) {
         let key = self.add(key);
-        let mut index = 0;
-        while index < self.len() {
-            if self.is_called(index, from)
-                && let Some(pair) = self.scratch.pairs.get(index).copied()
-            {
-                index += 1;
-                self.scratch.pairs.insert(index, Pair { key, ..pair });
-                self.changed = true;
+        // Into another list, since to make room between pairs costs as much as there are pairs.
+        let mut pairs = std::mem::take(&mut self.scratch.moved);
+        pairs.clear();
+        for pair in &self.scratch.pairs {
+            pairs.push(*pair);
+            if self.key(*pair) == Some(from) {
+                pairs.push(Pair { key, ..*pair });
             }
-            index += 1;
         }
+        self.changed |= pairs.len() != self.len();
+        self.scratch.moved = std::mem::replace(&mut self.scratch.pairs, pairs);
     }
 
     /// Moves the pairs whose key satisfies `wanted` to one end, in their order.
@@ -300,25 +300,27 @@ impl View<'_> {
         let mut lifted = std::mem::take(&mut self.scratch.moved);
         lifted.clear();
         let mut all_maps = true;
-        let mut index = 0;
-        while let Some(pair) = self.scratch.pairs.get(index).copied() {
+        let mut pairs = std::mem::take(&mut self.scratch.pairs);
+        let before = pairs.len();
+        pairs.retain(|pair| {
+            if self.key(*pair) != Some(name) {
+                return true;
+            }
             let value = self.bytes(pair.value);
-            if self.key(pair) != Some(name) {
-                index += 1;
-            } else if matches!(read::value(value), Ok((_, Value::Map(_)))) {
+            let is_map = matches!(read::value(value), Ok((_, Value::Map(_))));
+            if is_map {
                 let outer = if pair.value.added {
                     self.scratch.arena.as_slice()
                 } else {
                     self.record
                 };
                 lifted.extend(pairs_in(outer, value, pair.value.added));
-                self.scratch.pairs.remove(index);
-                self.changed = true;
-            } else {
-                all_maps = false;
-                index += 1;
             }
-        }
+            all_maps &= is_map;
+            !is_map
+        });
+        self.changed |= pairs.len() != before;
+        self.scratch.pairs = pairs;
         for pair in &mut lifted {
             let start = self.scratch.arena.len();
             let renamed = self.with(pair.key, |key, _, out| {

@@ -150,6 +150,17 @@ impl<'a> View<'a> {
         pairs.map(|pair| (self.bytes(pair.key), self.bytes(pair.value)))
     }
 
+    /// The place of the next pair called `name`, from the place `from` on, and its raw value.
+    pub fn next(&self, from: usize, name: &[u8]) -> Option<(usize, &[u8])> {
+        let pairs = self.scratch.pairs.get(from..)?;
+        let ahead = pairs
+            .iter()
+            .position(|pair| self.key(*pair) == Some(name))?;
+        let index = from + ahead;
+        let pair = self.scratch.pairs.get(index)?;
+        Some((index, self.bytes(pair.value)))
+    }
+
     /// How many pairs are called `name`.
     pub fn count(&self, name: &[u8]) -> usize {
         self.fields().filter(|(key, _)| *key == Some(name)).count()
