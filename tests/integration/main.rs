@@ -32,6 +32,8 @@ mod http;
 mod http_output;
 // What no service may be sent.
 mod limits;
+// What the filter counts, as the HTTP server shows it.
+mod log_to_metrics;
 // What our own log never shows.
 mod own_log;
 // Lines that Docker cut.
