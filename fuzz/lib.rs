@@ -1,5 +1,8 @@
-//! What the fuzz targets share: a session that checks what it is offered.
+//! What the fuzz targets share: a session that checks what it is offered, and a bound on memory.
 
+use std::alloc::System;
+
+use cap::Cap;
 use futures_util::future::BoxFuture;
 use sluice::event::Event;
 use sluice::input::Session;
@@ -7,6 +10,21 @@ use sluice::msgpack::scan::value_len;
 
 /// No frame, and nothing that it inflates to, is longer.
 pub const LIMIT: usize = 1 << 20;
+
+/// What a connection may take with the default `Buffer_Max_Size` of 6 144 000, less the room of a frame and of what it inflates to, and
+/// these two as they are here: 16 MiB in all.
+const MEMORY_MAX: usize = (16 << 20) - 2 * 6_144_000 + 2 * LIMIT;
+
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Serves one peer; an allocation beyond what a connection may take ends the process, which the fuzzer reports.
+pub fn bounded(serve: impl FnOnce()) {
+    let limit = MEMORY.allocated() + MEMORY_MAX;
+    MEMORY.set_limit(limit).expect("there is room");
+    serve();
+    MEMORY.set_limit(usize::MAX).expect("there is room");
+}
 
 /// A digest of all events, in their order.
 #[derive(Default)]

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sluice::input::{Reject, Replay};
-use sluice_fuzz::{Checked, LIMIT};
+use sluice_fuzz::{Checked, LIMIT, bounded};
 
 /// The outcome, the answers and a digest of the events of a stream that comes in pieces of this size.
 fn play(bytes: &[u8], piece: usize) -> (Result<(), Reject>, Vec<u8>, (u64, u64)) {
@@ -22,7 +22,9 @@ fn play(bytes: &[u8], piece: usize) -> (Result<(), Reject>, Vec<u8>, (u64, u64))
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((&piece, bytes)) = bytes.split_first() {
-        let whole = play(bytes, bytes.len());
-        assert_eq!(play(bytes, usize::from(piece).max(1)), whole);
+        bounded(|| {
+            let whole = play(bytes, bytes.len());
+            assert_eq!(play(bytes, usize::from(piece).max(1)), whole);
+        });
     }
 });
