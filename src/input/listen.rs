@@ -362,6 +362,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_a_mode_a_socket_gets_what_the_mask_leaves() {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        let mask = u32::from_str_radix(mask.unwrap().trim(), 8).unwrap();
+        let path = path("mask");
+        let _listener = bind(&Address::Unix(path.clone(), None)).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o777 & !mask);
+    }
+
+    #[tokio::test]
     async fn a_file_that_is_no_socket_is_left_alone() {
         let path = path("file");
         fs::write(&path, "precious").unwrap();

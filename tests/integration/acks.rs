@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::support::{Frame, Router, ack};
 
 fn router() -> Router {
@@ -69,4 +71,37 @@ fn an_incomplete_frame_is_neither_taken_nor_acknowledged() {
     assert!(client.is_open_and_silent());
     client.write(&bytes[bytes.len() - 1..]).unwrap();
     assert_eq!(client.read(ack("cut").len()), ack("cut"));
+}
+
+#[test]
+fn every_acknowledgement_comes_in_one_piece() {
+    let router = router().start();
+    let mut client = router.connect();
+    for number in 0..200 {
+        let id = format!("{number:>64}");
+        client.send(&Frame::new("app").log("text").chunk(&id));
+        // Clients such as Fluent Bit take what one read gives for the whole answer.
+        assert_eq!(client.read_once(), ack(&id));
+    }
+}
+
+#[test]
+fn a_peer_that_reads_no_acknowledgements_does_not_hold_up_others() {
+    let router = router().start();
+    let mut deaf = router.connect();
+    let frame = Frame::new("app")
+        .log("text")
+        .chunk(&"x".repeat(1000))
+        .bytes();
+    let mut sent = 0;
+    while deaf.write_within(&frame, Duration::from_millis(500)) {
+        sent += 1;
+        assert!(sent < 100_000, "it reads without an end");
+    }
+    let mut other = router.connect();
+    for number in 0..100 {
+        let id = format!("other {number}");
+        other.send(&Frame::new("app").log("text").chunk(&id));
+        assert_eq!(other.read(ack(&id).len()), ack(&id));
+    }
 }

@@ -1,4 +1,4 @@
-use super::support::{Frame, Router, Sink};
+use super::support::{Frame, PATIENCE, Router, Sink, ack};
 
 /// Text that must never be seen.
 const SECRET: &str = "hunter2-do-not-show";
@@ -46,4 +46,51 @@ fn a_mistake_in_a_secret_setting_does_not_show_its_value() {
         assert!(text.contains(&format!("key `{key}`")), "{text}");
     }
     assert!(!text.contains(SECRET), "{text}");
+}
+
+#[test]
+fn peers_that_connect_and_say_nothing_leave_no_trace() {
+    let router = Router::new()
+        .service("Log_Level", "info")
+        .forward(&[])
+        .section("OUTPUT", "null", &[("Match", "*")])
+        .start();
+    let before = router.process.text();
+    for _ in 0..10_000 {
+        drop(router.connect());
+    }
+    // Whoever comes behind them has been served when they have.
+    let mut client = router.connect();
+    client.send(&Frame::new("app").log("text").chunk("last"));
+    assert_eq!(client.read(ack("last").len()), ack("last"));
+    assert_eq!(router.process.text(), before);
+    let counters = sluice::telemetry::probe(router.process.pid()).unwrap();
+    assert!(
+        !counters.contains("sluice_frames_rejected_total"),
+        "{counters}"
+    );
+}
+
+#[test]
+fn many_bad_messages_make_few_lines() {
+    let router = Router::new()
+        .forward(&[])
+        .section("OUTPUT", "null", &[("Match", "*")])
+        .start();
+    let before = router.process.text().lines().count();
+    // One that is bad in 50 000 places, and then many.
+    let nils = [b"\x92\xa1t\xdc\xc3\x50".as_slice(), &vec![0xc0; 50_000]].concat();
+    for bytes in std::iter::once(nils.as_slice()).chain([b"GET / HTTP/1.1".as_slice(); 500]) {
+        let mut client = router.connect();
+        // It may be closed before all of it is written.
+        drop(client.write(bytes));
+        assert!(client.read_to_end(PATIENCE).is_some(), "it stays open");
+    }
+    let rejected = |reason: &str| {
+        let labels = format!("name=\"forward.0\",reason=\"{reason}\"");
+        router.counter("sluice_frames_rejected_total", &labels)
+    };
+    assert_eq!((rejected("no_event"), rejected("not_a_frame")), (1, 500));
+    let lines = router.process.text().lines().count() - before;
+    assert!((1..=20).contains(&lines), "{}", router.process.text());
 }

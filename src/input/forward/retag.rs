@@ -24,3 +24,24 @@ impl Retag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_gets_no_dot_and_beats_a_tag() {
+        let text = |text: &str| Some(text.to_owned());
+        for (prefix, tag, expected) in [
+            (None, None, "in.tag"),
+            (text("pre"), None, "prein.tag"),
+            (None, text("fixed"), "fixed"),
+            (text("pre"), text("fixed"), "prein.tag"),
+        ] {
+            let retag = Retag { prefix, tag };
+            let mut joined = b"left from before".to_vec();
+            let tag = retag.apply(b"in.tag", &mut joined);
+            assert_eq!(tag, expected.as_bytes(), "{retag:?}");
+        }
+    }
+}

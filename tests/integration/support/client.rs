@@ -31,6 +31,16 @@ impl Client {
         self.0.write_all(bytes)
     }
 
+    /// Writes bytes; whether all of them were taken in time.
+    pub(crate) fn write_within(&mut self, bytes: &[u8], within: Duration) -> bool {
+        self.0.set_write_timeout(Some(within)).unwrap();
+        match self.0.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) if is_timeout(error.kind()) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Closes the writing side.
     pub(crate) fn finish(&mut self) {
         // The peer may have closed before.
@@ -44,6 +54,15 @@ impl Client {
         // A reset ends it as well.
         drop((&self.0).take(count as u64).read_to_end(&mut bytes));
         bytes
+    }
+
+    /// What one read gives.
+    pub(crate) fn read_once(&mut self) -> Vec<u8> {
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = vec![0; 4096];
+        let length = self.0.read(&mut buffer).unwrap();
+        buffer.truncate(length);
+        buffer
     }
 
     /// What comes until the peer closes; `None` when it has not closed by then.
