@@ -11,6 +11,7 @@
 //! | `sink` | a strict stand-in for CloudWatch Logs, Data Firehose and Kinesis, with faults on demand |
 //! | `floor` | the least any signing router must do, to compare CPU time with |
 //! | `run` | all of it together, with routers in turns, as a table |
+//! | `peers` | many peers, slow peers, peers in a hurry: what they cost a router |
 //!
 //! It shares no code with the router, so that it can measure any router and finds the router's mistakes.
 
@@ -20,6 +21,8 @@ mod floor;
 mod load;
 mod msgpack;
 mod output;
+mod peers;
+mod process;
 mod procfs;
 mod random;
 mod record;
@@ -43,6 +46,7 @@ Commands:
   sink   Play CloudWatch Logs, Data Firehose and Kinesis, strictly, and count
   floor  Read, hash, and TLS-write: the least any signing router can do
   run    Start sink, routers and load in turns, and compare the routers
+  peers  Measure what many, slow and hasty peers cost a router
 
 `sluice-bench COMMAND --help` explains the options of a command.
 ";
@@ -71,6 +75,7 @@ fn command() -> Result<()> {
         lexopt::Arg::Value(name) if name == "sink" => sink::main(&mut parser),
         lexopt::Arg::Value(name) if name == "floor" => floor::main(&mut parser),
         lexopt::Arg::Value(name) if name == "run" => run::main(&mut parser),
+        lexopt::Arg::Value(name) if name == "peers" => peers::main(&mut parser),
         lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => output::print_text(HELP),
         other => Err(other.unexpected().into()),
     }

@@ -27,3 +27,30 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
         .collect()
 }
+
+/// Columns of equal width; the first `left` of them stand at their left side, the others at their right.
+pub(crate) fn aligned(lines: &[Vec<String>], left: usize) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |line: &Vec<String>| {
+        let cells = (0..)
+            .zip(line.iter().zip(&widths))
+            .map(|(at, (cell, width)): (usize, _)| {
+                if at < left {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            });
+        cells.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    lines.iter().map(line).collect::<Vec<_>>().concat()
+}

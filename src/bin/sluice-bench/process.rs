@@ -1,7 +1,8 @@
-//! The processes of one measurement: each is ended when its handle goes.
+//! The processes of a measurement: each is ended when its handle goes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -14,14 +15,14 @@ use crate::error::{Error, Result};
 
 /// A child process.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     name: String,
 }
 
 impl Process {
     /// Starts `command`; its standard error goes to the file `log`.
-    pub(super) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log).map_err(Error::io(format!("create {}", log.display())))?;
         let spawned = command.stdin(Stdio::null()).stderr(log).spawn();
         let child = spawned.map_err(Error::io(format!(
@@ -34,12 +35,12 @@ impl Process {
         })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Reads the first line of standard output, which must be JSON.
-    pub(super) fn first_line(&mut self) -> Result<Value> {
+    pub(crate) fn first_line(&mut self) -> Result<Value> {
         let mut line = String::new();
         if let Some(out) = &mut self.child.stdout {
             BufReader::new(out)
@@ -50,7 +51,7 @@ impl Process {
     }
 
     /// Reads all of standard output, which must be JSON; blocks until the process ends.
-    pub(super) fn output(&mut self) -> Result<Value> {
+    pub(crate) fn output(&mut self) -> Result<Value> {
         let mut text = String::new();
         if let Some(out) = &mut self.child.stdout {
             out.read_to_string(&mut text)
@@ -68,12 +69,12 @@ impl Process {
     }
 
     /// How it ended, or `None` while it runs.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// Asks it to end, by SIGTERM.
-    pub(super) fn terminate(&mut self) {
+    pub(crate) fn terminate(&mut self) {
         if self.ended().is_some() {
             // Its number may belong to someone else by now.
             return;
@@ -85,7 +86,7 @@ impl Process {
     }
 
     /// Asks it to end and waits; `None` when it had to be killed after `patience`.
-    pub(super) fn stop(mut self, patience: Duration) -> Option<(ExitStatus, Duration)> {
+    pub(crate) fn stop(mut self, patience: Duration) -> Option<(ExitStatus, Duration)> {
         let begin = Instant::now();
         self.terminate();
         while begin.elapsed() < patience {
@@ -104,6 +105,12 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map_err(Error::io("find a free port"))
 }
 
 #[cfg(test)]

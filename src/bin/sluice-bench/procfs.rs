@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::stats::approx;
 
 /// CPU seconds, user and system, of all threads of a process so far; `None` when it is gone.
@@ -32,6 +34,26 @@ pub(crate) fn peak_resident(pid: u32) -> Option<u64> {
         &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
         "VmHWM:",
     )
+}
+
+/// How many descriptors the process has open.
+pub(crate) fn descriptors(pid: u32) -> Option<u64> {
+    let listed = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    Some(listed.count() as u64)
+}
+
+/// What the machine is, for reports.
+pub(crate) fn machine() -> Value {
+    let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu_info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    json!({
+        "cpus": std::thread::available_parallelism().map(usize::from).ok(),
+        "cpu_model": model.map(|(_, name)| name),
+        "kernel": kernel.trim(),
+    })
 }
 
 fn cpu_seconds_of(stat: &str) -> Option<f64> {

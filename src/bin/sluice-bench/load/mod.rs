@@ -1,7 +1,7 @@
 //! `load`: a forward client that sends numbered records as fast as they are taken, or at a given rate.
 
 mod client;
-mod frames;
+pub(crate) mod frames;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

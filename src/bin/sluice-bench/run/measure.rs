@@ -1,7 +1,7 @@
 //! One measurement: a fresh sink, one router, one load.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,9 +15,9 @@ use super::cgroup::{Cgroup, Limits};
 use super::chains::PARSERS;
 use super::control;
 use super::measurement::{Facts, Measurement, number};
-use super::process::Process;
 use super::scenario::{Input, Scenario};
 use crate::error::{Error, Result};
+use crate::process::{Process, free_port};
 use crate::procfs;
 use crate::stats::round;
 
@@ -37,10 +37,10 @@ const SECRET_KEY: &str = "bench-secret";
 
 /// A router under test.
 #[derive(Debug, Clone)]
-pub(super) struct Router {
-    pub(super) name: String,
+pub(crate) struct Router {
+    pub(crate) name: String,
     /// The program, which takes `-c FILE`; `None` is the floor.
-    pub(super) program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// What all measurements of a run have in common.
@@ -349,10 +349,4 @@ fn read_address(addresses: &Value, name: &str) -> Result<SocketAddr> {
         who: "the sink".to_owned(),
         what: addresses.to_string(),
     })
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map_err(Error::io("find a free port"))
 }

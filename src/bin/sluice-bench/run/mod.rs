@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `scenario.rs` | what is sent and how the router is configured |
 //! | `measure.rs`, `measurement.rs` | one router in one scenario |
-//! | `process.rs`, `control.rs`, `cgroup.rs` | the processes, the sink's second port, limits |
+//! | `control.rs`, `cgroup.rs` | the sink's second port, limits |
 //! | `report.rs` | medians, table, JSON |
 
 mod cgroup;
@@ -12,7 +12,6 @@ mod chains;
 mod control;
 mod measure;
 mod measurement;
-mod process;
 mod report;
 mod scenario;
 
@@ -21,8 +20,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+pub(crate) use self::measure::Router;
+
 use self::cgroup::Limits;
-use self::measure::{Bench, Router};
+use self::measure::Bench;
 use self::measurement::Measurement;
 use self::report::Row;
 use self::scenario::Scenario;
@@ -197,7 +198,8 @@ impl Options {
     }
 }
 
-fn read_router(text: &str) -> Result<Router> {
+/// Reads `NAME=PROGRAM`.
+pub(crate) fn read_router(text: &str) -> Result<Router> {
     let wrong = || Error::Value {
         text: text.to_owned(),
         wanted: "NAME=PROGRAM with the path of a program",

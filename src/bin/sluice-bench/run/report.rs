@@ -1,10 +1,10 @@
 //! Medians of the repeats, as a table for people and JSON for programs.
 
-use std::fs;
-
 use serde_json::{Map, Value, json};
 
 use super::measurement::Measurement;
+use crate::output::aligned;
+use crate::procfs::machine;
 use crate::stats::{median, round};
 
 /// All repeats of one router in one scenario.
@@ -79,33 +79,7 @@ pub(super) fn table(rows: &[Row]) -> String {
                 .collect(),
         );
     }
-    aligned(&lines)
-}
-
-fn aligned(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(String::len)
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |line: &Vec<String>| {
-        let cells = (0..)
-            .zip(line.iter().zip(&widths))
-            .map(|(at, (cell, width)): (usize, _)| {
-                if at < 2 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            });
-        cells.collect::<Vec<_>>().join("  ") + "\n"
-    };
-    lines.iter().map(line).collect::<Vec<_>>().concat()
+    aligned(&lines, 2)
 }
 
 /// Everything that was measured, with the machine it was measured on.
@@ -114,19 +88,6 @@ pub(super) fn to_json(rows: &[Row]) -> Value {
         json!({ "scenario": row.scenario, "router": row.router, "median": row.medians(), "runs": row.runs })
     });
     json!({ "machine": machine(), "results": rows.collect::<Vec<_>>() })
-}
-
-fn machine() -> Value {
-    let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu_info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    json!({
-        "cpus": std::thread::available_parallelism().map(usize::from).ok(),
-        "cpu_model": model.map(|(_, name)| name),
-        "kernel": kernel.trim(),
-    })
 }
 
 #[cfg(test)]
