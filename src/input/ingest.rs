@@ -55,6 +55,9 @@ pub trait Session: Send + Sync {
         false
     }
 
+    /// Gives back room, between two commits of a connection that has fallen idle.
+    fn rest(&mut self) {}
+
     /// Called before it is given up for another: what it has stored has to go ahead of what the other will store.
     fn leave(&mut self) {}
 }
@@ -198,7 +201,8 @@ impl Ingest {
         let _waiting = self
             .pause
             .enter(self.reader.budget(), self.dispatch.as_ref());
-        self.reader.permit(bytes).await
+        // Boxed, so that those who need not wait take no room for it.
+        Box::pin(self.reader.permit(bytes)).await
     }
 
     /// Whether readers of this input wait for memory.
@@ -211,6 +215,11 @@ impl Ingest {
         self.activity
             .bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Gives back room, of a connection that has fallen idle.
+    pub fn rest(&mut self) {
+        self.session.rest();
     }
 
     /// Where decoded events go. Between two commits it stays the same, after one it may lead to a new configuration's stages.

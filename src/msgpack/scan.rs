@@ -159,14 +159,6 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Makes it look for the next value.
-    pub fn restart(&mut self) {
-        (self.position, self.depth) = (0, 1);
-        if let Some(first) = self.open.first_mut() {
-            *first = 1;
-        }
-    }
-
     /// How many bytes the value needs at least, as far as is known.
     pub fn least(&self) -> usize {
         self.position
@@ -187,7 +179,11 @@ impl Scanner {
         self.resume(bytes)
     }
 
-    fn resume(&mut self, bytes: &[u8]) -> Result<Option<usize>, ScanError> {
+    /// As [`Scanner::end`], without a look whether the whole value is there, which is quicker where it is.
+    ///
+    /// # Errors
+    /// What makes the value impossible, see [`ScanError`].
+    pub fn resume(&mut self, bytes: &[u8]) -> Result<Option<usize>, ScanError> {
         loop {
             while let Some(0) = self.open.get(self.depth.wrapping_sub(1)) {
                 self.depth -= 1;

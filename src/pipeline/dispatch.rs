@@ -18,8 +18,14 @@ use crate::router::Matcher;
 use crate::telemetry::log::Limiter;
 use crate::telemetry::{FilterLedger, Filtered, InputLedger, RouteLedger, Routing};
 
-/// Tags whose lanes a session, or an input, remembers. Clients choose tags, so there must be a bound.
+/// Tags whose lanes an input remembers. Clients choose tags, so there must be a bound.
 const TAGS_MAX: usize = 4096;
+/// The room of the tags whose lanes a session remembers. There may be thousands of sessions, and tags of 4 KiB.
+const KNOWN_MAX: usize = 32 * 1024;
+/// The same while it is idle.
+const KNOWN_IDLE: usize = 1024;
+/// What a tag takes there beside its bytes.
+const KNOWN_TAG: usize = 64;
 
 /// A filter and the tags it wants.
 pub(super) struct ChainLink {
@@ -300,6 +306,7 @@ impl Dispatch for Dispatcher {
         Box::new(TagSession {
             dispatcher: self.clone(),
             known: HashMap::new(),
+            known_bytes: 0,
             tag: Vec::new(),
             run: None,
             finished: Vec::new(),
@@ -344,6 +351,8 @@ pub(super) struct Tally {
 struct TagSession {
     dispatcher: Dispatcher,
     known: HashMap<Box<[u8]>, Arc<Lane>>,
+    /// The room of these, about.
+    known_bytes: usize,
     tag: Vec<u8>,
     run: Option<Run>,
     finished: Vec<Run>,
@@ -373,8 +382,10 @@ impl Session for TagSession {
         let lane = if let Some(lane) = self.known.get(tag) {
             Arc::clone(lane)
         } else {
-            if self.known.len() >= TAGS_MAX {
+            self.known_bytes += tag.len() + KNOWN_TAG;
+            if self.known_bytes > KNOWN_MAX {
                 self.known.clear();
+                self.known_bytes = tag.len() + KNOWN_TAG;
             }
             let lane = self.dispatcher.lane(tag);
             self.known.insert(tag.into(), Arc::clone(&lane));
@@ -454,6 +465,21 @@ impl Session for TagSession {
 
     fn is_clean(&self) -> bool {
         self.run.is_none() && self.finished.is_empty()
+    }
+
+    fn rest(&mut self) {
+        if !self.is_clean() {
+            return;
+        }
+        self.tag = Vec::new();
+        self.finished = Vec::new();
+        self.spare = Vec::new();
+        self.scratch = Scratch::default();
+        self.runner = Runner::default();
+        if self.known_bytes > KNOWN_IDLE {
+            self.known = HashMap::new();
+            self.known_bytes = 0;
+        }
     }
 
     /// All tags of the input: this session may have forgotten some of its own.

@@ -95,14 +95,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Takes over a stream.
+    /// Takes over a stream. Boxed, since the future that serves it would hold it more than once.
     pub(super) fn new(
         stream: Stream,
         context: &Context,
         rules: &Arc<Rules>,
         joiner: Option<Arc<Joiner>>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             stream,
             ingest: Ingest::open(context),
             rules: Arc::clone(rules),
@@ -115,11 +115,14 @@ impl Connection {
             inflated: Inflated::default(),
             tag: Vec::new(),
             name: Arc::clone(&context.name),
-        }
+        })
     }
 
     /// Serves the peer until it leaves or the process ends.
-    pub(super) async fn serve(mut self, mut phase: tokio::sync::watch::Receiver<Phase>) -> End {
+    pub(super) async fn serve(
+        mut self: Box<Self>,
+        mut phase: tokio::sync::watch::Receiver<Phase>,
+    ) -> End {
         if let Some(security) = &self.rules.security {
             // Boxed, so that it takes no room in connections that need none.
             let greeted = Box::pin(greeting::greet(&mut self.stream, &self.ingest, security));
@@ -151,7 +154,7 @@ impl Connection {
                     Ok(_) => continue,
                     Err(error) => return End::Broken(error),
                 },
-                () = reached(&mut phase, Phase::Close) => return self.finish().await,
+                () = reached(&mut phase, Phase::Close) => return Box::pin(self.finish()).await,
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                     match patience.judge(self.buffer.len(), self.ingest.is_memory_short()) {
                         Ok(()) => continue,
@@ -162,7 +165,7 @@ impl Connection {
             let (held, asked) = (self.buffer.len(), Instant::now());
             let read = tokio::select! {
                 read = self.read() => read,
-                () = reached(&mut phase, Phase::Close) => return self.finish().await,
+                () = reached(&mut phase, Phase::Close) => return Box::pin(self.finish()).await,
             };
             patience.note_pause(asked);
             let (length, room) = match read {
@@ -194,7 +197,7 @@ impl Connection {
     }
 
     /// Takes what has arrived already, for the end of the process.
-    async fn finish(mut self) -> End {
+    async fn finish(mut self: Box<Self>) -> End {
         while let Ok((1.., _room)) = self.read().await {
             if let Err(reject) = self.take_frames().await {
                 return End::Rejected(reject);
@@ -241,10 +244,15 @@ impl Connection {
     /// Gives back the room of an idle connection.
     fn rest(&mut self) {
         self.inflated = Inflated::default();
+        self.ingest.rest();
+        if self.acks.is_empty() {
+            self.acks = Vec::new();
+        }
         if self.buffer.is_empty() {
             self.buffer = Vec::new();
+            self.tag = Vec::new();
             self.framing.rest();
-            self.permits.clear();
+            self.permits = Vec::new();
         }
     }
 
@@ -309,7 +317,8 @@ impl Connection {
         let inflated = match decode::compressed(frame) {
             None => None,
             Some((method, payload)) => {
-                self.inflate(method, payload).await?;
+                // Boxed, as what only some connections need; the same holds for the end.
+                Box::pin(self.inflate(method, payload)).await?;
                 Some(self.inflated.bytes.as_slice())
             }
         };

@@ -2,7 +2,7 @@
 
 use super::message::{self, Chunk, Frame};
 use super::reject::Reject;
-use crate::msgpack::scan::{ScanError, Scanner};
+use crate::msgpack::scan::{ScanError, Scanner, flat_len};
 use crate::msgpack::write;
 use crate::parser::json::{JsonError, Transcoder};
 
@@ -21,7 +21,8 @@ enum Dialect {
 #[derive(Debug)]
 pub(super) struct Framing {
     dialect: Dialect,
-    scanner: Scanner,
+    /// How far a frame has been searched that is not whole. Idle connections have none, since it takes half a kilobyte.
+    scanner: Option<Box<Scanner>>,
     limit: usize,
 }
 
@@ -30,7 +31,7 @@ impl Framing {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             dialect: Dialect::Open,
-            scanner: Scanner::default(),
+            scanner: None,
             limit,
         }
     }
@@ -38,7 +39,7 @@ impl Framing {
     /// The frame at the start of `bytes` and its length, if it is whole and of the kind that [`message::plain`] knows.
     #[inline]
     pub(super) fn plain<'b>(&self, bytes: &'b [u8]) -> Option<(usize, Frame<'b>)> {
-        if !matches!(self.dialect, Dialect::Msgpack) || self.scanner.least() > 0 {
+        if !matches!(self.dialect, Dialect::Msgpack) || self.scanner.is_some() {
             return None;
         }
         message::plain(bytes).filter(|(length, _)| *length <= self.limit)
@@ -62,17 +63,33 @@ impl Framing {
             0xc0 | 0x90..=0x9f | 0xdc | 0xdd => {}
             _ => return Err(Reject::NotAFrame),
         }
-        let end = self.scanner.end(bytes).map_err(|error| match error {
+        // Nearly always the whole frame is there, and then nothing need be remembered.
+        let whole = match self.scanner {
+            None => flat_len(bytes),
+            Some(_) => None,
+        };
+        let (end, least) = match whole {
+            Some(end) => (whole, end),
+            None => self.search(bytes)?,
+        };
+        if least > self.limit {
+            return Err(Reject::FrameTooLarge);
+        }
+        Ok(end)
+    }
+
+    /// Goes on with the search for the end of a frame; the end, and how many bytes the frame needs at least.
+    fn search(&mut self, bytes: &[u8]) -> Result<(Option<usize>, usize), Reject> {
+        let scanner = self.scanner.get_or_insert_default();
+        let end = scanner.resume(bytes).map_err(|error| match error {
             ScanError::Reserved => Reject::NotMsgpack,
             ScanError::Depth => Reject::DepthLimit,
         })?;
-        if self.scanner.least() > self.limit {
-            return Err(Reject::FrameTooLarge);
-        }
+        let least = scanner.least();
         if end.is_some() {
-            self.scanner.restart();
+            self.scanner = None;
         }
-        Ok(end)
+        Ok((end, least))
     }
 
     /// As [`Framing::next`] for the first byte of all, and for JSON.
@@ -183,6 +200,23 @@ mod tests {
             assert_eq!((&found[..], outcome), (&expected[..2], Ok(())), "{cut}");
         }
         assert_eq!(frames(text, &[]).0, expected);
+    }
+
+    #[test]
+    fn what_has_been_searched_is_not_searched_again() {
+        let record = [b"\x81\xa3log\xa1x".as_slice(); 1000].concat();
+        let frame = [b"\x92\xa1t\xdc\x03\xe8".as_slice(), &record].concat();
+        let mut bytes = frame.clone();
+        let mut framing = Framing::new(bytes.len());
+        for end in 1..bytes.len() {
+            assert_eq!(framing.next(&bytes[..end]), Ok(None), "{end}");
+            // But for the first, which says that it is a frame, and for what may be the beginning of a value.
+            let searched = framing.scanner.as_ref().unwrap().least();
+            bytes[1..searched.min(end).max(1)].fill(0xc1);
+        }
+        assert_eq!(framing.next(&bytes), Ok(Some(frame.len())));
+        assert!(framing.scanner.is_none(), "nothing is kept between frames");
+        assert_eq!(framing.next(&frame), Ok(Some(frame.len())));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::input::stream::{Socket, Stream};
 use crate::input::testing::Keeper;
 use crate::input::{Context, Phase};
 
+/// The most that serving a connection may take; what it reads comes on top.
+const ROOM_MAX: usize = 2048;
+
 /// Beyond this a stream is not split at every byte.
 const EVERY_BYTE: usize = 2000;
 
@@ -221,4 +224,16 @@ async fn a_peer_that_reads_no_answers_is_not_read_from_and_holds_no_memory() {
     let mut answers = vec![0; sent * (8 + id.len() - 1)];
     pair.peer.read_exact(&mut answers).await.unwrap();
     assert_eq!(kept + pair.keeper.take().len(), sent);
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_takes_little_room() {
+    let keeper = Keeper::default();
+    let (context, _phase) = keeper.context(64 << 20);
+    let (_peer, socket) = UnixStream::pair().unwrap();
+    let stream = Stream::Plain(Socket::unix(socket, None));
+    let connection = Connection::new(stream, &context, &Arc::new(rules()), None);
+    let room = size_of_val(&connection.serve(context.phase.clone()));
+    // Of 4 KiB; the session, the registration of the socket and the allocator need some as well.
+    assert!(room <= ROOM_MAX, "{room} bytes");
 }

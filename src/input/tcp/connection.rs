@@ -117,6 +117,7 @@ impl Connection {
 
     /// Gives back the room of an idle connection.
     fn rest(&mut self) {
+        self.ingest.rest();
         if self.buffer.is_empty() {
             self.buffer = Vec::new();
             self.framing.rest();

@@ -231,6 +231,33 @@ fn offer(session: &mut dyn Session, tag: &str, logs: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_session_that_rests_forgets_no_event_and_goes_on() {
+    let bench = Bench::new("chain-rest", vec![mark("mark 1")]);
+    let mut session = bench.dispatcher.session();
+    offer(session.as_mut(), "t", &["one"]);
+    // In the middle there is nothing to give back.
+    session.rest();
+    offer(session.as_mut(), "t", &["two"]);
+    session.commit().await;
+    session.rest();
+    // More tags than a session remembers.
+    let tags: Vec<_> = (0..20).map(|number| format!("{number:04000}")).collect();
+    for tag in &tags {
+        offer(session.as_mut(), tag, &["text"]);
+    }
+    session.commit().await;
+    session.rest();
+    offer(session.as_mut(), "t", &["three"]);
+    session.commit().await;
+    let mut stored = bench.stored();
+    stored.retain(|event| event.starts_with("t "));
+    let event = |log: &str| format!(r#"t {{"log":"{log}","mark":"1"}}"#);
+    assert_eq!(stored, ["one", "two", "three"].map(event));
+    let accepted = tags.len() as u64 + 3;
+    assert_eq!(bench.ledger.accepted().0, accepted);
+}
+
+#[tokio::test]
 async fn what_is_joined_goes_through_the_whole_chain_once_more() {
     let bench = Bench::new(
         "chain-again",
