@@ -63,7 +63,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("router", &["regex", "config", "event"]),
-    ("buffer", &["budget", "event"]),
+    ("buffer", &["budget", "event", "telemetry"]),
     (
         "output",
         &[

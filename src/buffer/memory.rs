@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::disk::{self, Kept};
 use super::{Batch, Inbox, Message, Pool, Source};
 use crate::budget::{Budget, Charge};
-use crate::event::{Block, Receipt, Tag};
+use crate::event::{Block, Part, Receipt, Tag};
 
 /// A batch holds at most this much; only an event that is longer by itself makes a longer one.
 pub const BATCH_MAX: usize = 256 * 1024;
@@ -23,6 +24,8 @@ pub struct Stream {
     pool: Arc<Pool>,
     /// `Flush`: how long an event may wait for company.
     linger: Duration,
+    /// Of an input with `storage.type filesystem`.
+    kept: Option<Kept>,
     open: Mutex<Open>,
 }
 
@@ -41,6 +44,8 @@ struct Open {
     last_due: Option<Instant>,
     /// How long the batch before this one was: this one will be about as long.
     last_length: usize,
+    /// What of it is in the log.
+    logged: disk::Open,
 }
 
 impl Stream {
@@ -52,6 +57,7 @@ impl Stream {
         budget: Arc<Budget>,
         pool: Arc<Pool>,
         linger: Duration,
+        kept: Option<Kept>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tag,
@@ -60,6 +66,7 @@ impl Stream {
             budget,
             pool,
             linger,
+            kept,
             open: Mutex::default(),
         })
     }
@@ -71,13 +78,34 @@ impl Stream {
             if open.block.len() + part.size() > BATCH_MAX && !open.block.is_empty() {
                 self.seal_open(&mut open);
             }
+            if !self.keep(&mut open, part, receipts) {
+                continue;
+            }
             if open.block.is_empty() {
                 self.begin(&mut open, part.size());
             }
             self.make_room(&mut open, part.size());
             open.block.append(part);
-            open.receipts.extend_from_slice(receipts);
+            if self.kept.is_none() {
+                open.receipts.extend_from_slice(receipts);
+            }
         }
+    }
+
+    /// Appends events to the log, if the stream has to; whether they go into the batch too. Their receipts are settled by being in the
+    /// log.
+    fn keep(&self, open: &mut Open, part: Part<'_>, receipts: &[Receipt]) -> bool {
+        let Some(kept) = &self.kept else { return true };
+        let mut logged = std::mem::take(&mut open.logged);
+        let goes_on = kept.append(&mut logged, part, receipts, |logged| {
+            std::mem::swap(&mut open.logged, logged);
+            if !open.block.is_empty() {
+                self.seal_open(open);
+            }
+            std::mem::swap(&mut open.logged, logged);
+        });
+        open.logged = logged;
+        goes_on
     }
 
     /// Seals the open batch, if there is one, and tells every route.
@@ -112,8 +140,10 @@ impl Stream {
             open.block = self.pool.take();
             open.charge = Some(self.budget.charge(open.block.capacity() as u64));
         }
-        for route in &self.routes {
-            route.put(Message::Opened(Arc::clone(self), due));
+        for (place, route) in self.routes.iter().enumerate() {
+            if self.kept.is_none() || open.logged.is_for(place) {
+                route.put(Message::Opened(Arc::clone(self), due));
+            }
         }
     }
 
@@ -153,8 +183,16 @@ impl Stream {
             _receipts: std::mem::take(&mut open.receipts),
             pool,
         });
-        for route in &self.routes {
-            route.put(Message::Sealed(Arc::clone(&batch)));
+        let Some(kept) = &self.kept else {
+            for route in &self.routes {
+                route.put(Message::Sealed(Arc::clone(&batch), None));
+            }
+            return;
+        };
+        for (route, owed) in self.routes.iter().zip(kept.owe(&mut open.logged)) {
+            if owed.is_some() {
+                route.put(Message::Sealed(Arc::clone(&batch), owed));
+            }
         }
     }
 
@@ -192,6 +230,7 @@ mod tests {
                 Arc::clone(&budget),
                 Arc::new(Pool::new(BATCH_MAX)),
                 Duration::from_secs(1),
+                None,
             ),
             budget,
         )
@@ -203,7 +242,7 @@ mod tests {
         messages
             .into_iter()
             .filter_map(|message| {
-                if let Message::Sealed(batch) = message {
+                if let Message::Sealed(batch, _) = message {
                     Some(batch)
                 } else {
                     None

@@ -90,6 +90,22 @@ impl Block {
         self.count += part.count;
     }
 
+    /// All of it as bytes, which [`Block::append_bytes`] takes back.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether these are the bytes of a block with `count` events, and nothing else.
+    pub fn is_whole(bytes: &[u8], count: usize) -> bool {
+        let mut events = Events { bytes, position: 0 };
+        events.by_ref().count() == count && events.position == bytes.len()
+    }
+
+    /// Appends the bytes of a block with `count` events, for which [`Block::is_whole`] must have held.
+    pub fn append_bytes(&mut self, bytes: &[u8], count: usize) {
+        self.append(Part { bytes, count });
+    }
+
     /// All of it, in parts of at most `most` bytes; only an event that is longer makes a longer one.
     pub fn parts(&self, most: usize) -> Parts<'_> {
         Parts {
@@ -163,6 +179,16 @@ impl Part<'_> {
     /// Its size in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// How many events it holds.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 

@@ -32,11 +32,13 @@ pub enum DropReason {
     TooNew,
     /// The event is older than the log group's retention.
     Expired,
+    /// More lies on disk for the output than `storage.total_limit_size` allows, and the event was among the oldest.
+    StorageLimit,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unrouted,
         Self::RetryLimit,
         Self::Refused,
@@ -46,6 +48,7 @@ impl DropReason {
         Self::TooOld,
         Self::TooNew,
         Self::Expired,
+        Self::StorageLimit,
     ];
 
     /// The label a counter carries.
@@ -60,6 +63,7 @@ impl DropReason {
             Self::TooOld => "too_old",
             Self::TooNew => "too_new",
             Self::Expired => "expired",
+            Self::StorageLimit => "storage_limit",
         }
     }
 

@@ -10,6 +10,7 @@ use super::foreign::is_known_elsewhere;
 use super::identity::Identity;
 use super::retry::Policy;
 use super::service::Service;
+use super::storage::StorageKind;
 use crate::config::{
     Config, Node, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
@@ -91,6 +92,7 @@ pub(super) struct PlannedInput {
     pub(super) component: Arc<str>,
     pub(super) tag: Tag,
     pub(super) mem_buf_limit: Option<u64>,
+    pub(super) kind: StorageKind,
     pub(super) processors: Vec<Link>,
     pub(super) input: Box<dyn Input>,
 }
@@ -117,6 +119,8 @@ pub(super) struct PlannedOutput {
     pub(super) policy: Policy,
     pub(super) workers: Option<usize>,
     pub(super) dead_letters: Option<Arc<DeadLetters>>,
+    /// `storage.total_limit_size`.
+    pub(super) storage_limit: Option<u64>,
     pub(super) output: Arc<dyn output::Output>,
 }
 
@@ -187,7 +191,7 @@ impl<'a> Builder<'a> {
         };
         let tag = settings.text("tag").unwrap_or(instance);
         let mem_buf_limit = settings.size("mem_buf_limit").filter(|limit| *limit > 0);
-        storage_type(&mut settings, service);
+        let kind = StorageKind::read(&mut settings, &service.storage);
         if !input::speaks_tls(settings.name()) {
             if settings.flag("tls", false) {
                 settings.error(
@@ -219,6 +223,7 @@ impl<'a> Builder<'a> {
             component: component.into(),
             tag: Tag::new(tag.as_bytes()),
             mem_buf_limit,
+            kind,
             input,
         })
     }
@@ -326,8 +331,7 @@ impl<'a> Builder<'a> {
             .integer("workers")
             .and_then(|workers| usize::try_from(workers).ok())
             .filter(|workers| *workers > 0);
-        settings.size("storage.total_limit_size");
-        settings.accept(&["storage.total_limit_size"]);
+        let storage_limit = settings.size("storage.total_limit_size");
         if let Some(processors) = settings.nested("processors") {
             let message = "processors of an output are not part of this version: put them below an input, or write filters";
             settings.error_at(processors.place(), "processors", message);
@@ -357,6 +361,7 @@ impl<'a> Builder<'a> {
             policy,
             workers,
             dead_letters,
+            storage_limit: storage_limit.filter(|limit| *limit > 0),
             output,
         })
     }
@@ -395,22 +400,6 @@ fn unknown<'n>(settings: &mut Settings<'_>, names: impl Iterator<Item = &'n str>
         None => format!("there are {}", known.join(", ")),
     };
     settings.error("name", format!("no plugin `{name}`; {hint}"));
-}
-
-/// Checks `storage.type`. Buffering on disk comes in a later version; until then events are kept in memory, and the user is told.
-fn storage_type(settings: &mut Settings<'_>, service: &Service) {
-    match settings.choice("storage.type", &["memory", "filesystem", "memrb"]) {
-        Some("filesystem") if service.storage.path.is_none() => {
-            settings.error(
-                "storage.type",
-                "filesystem needs `storage.path` in [SERVICE]",
-            );
-        }
-        Some(kind @ ("filesystem" | "memrb")) => {
-            settings.warning("storage.type", format!("{kind} is not supported yet; events are kept in memory, and senders wait when it is full"));
-        }
-        _ => {}
-    }
 }
 
 /// The settings of a plugin; `None` when there is no such plugin. Found out by letting it read an empty section.

@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn pieces(seconds: std::ops::Range<u64>) -> Vec<Piece> {
-        vec![Piece::whole(batch(seconds))]
+        vec![Piece::whole(batch(seconds), None)]
     }
 
     fn letters(folder: &Path, limit: u64) -> DeadLetters {

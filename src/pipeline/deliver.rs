@@ -150,7 +150,7 @@ impl Deliver {
             }
             self.fare
                 .look(now, &self.lanes, &self.opened, &self.delivery.ledger);
-            if matches!(end, Ending::Empty | Ending::Drain) && self.is_empty() {
+            if matches!(end, Ending::Empty | Ending::Drain) && self.is_finished() {
                 return Vec::new();
             }
             let wake = match end {
@@ -183,6 +183,14 @@ impl Deliver {
             && self.opened.is_empty()
     }
 
+    /// Nothing is left, and nothing more comes from the disk.
+    fn is_finished(&self) -> bool {
+        // In this order: what comes last is in the inbox before it is said that nothing more comes.
+        !self.delivery.inbox.expects_more()
+            && !self.delivery.inbox.has_messages()
+            && self.is_empty()
+    }
+
     /// Takes batches in, and has those sealed that are due, or all of them while readers wait for memory.
     fn receive(&mut self) {
         let mut messages = Vec::new();
@@ -191,8 +199,8 @@ impl Deliver {
             for message in messages.drain(..) {
                 match message {
                     Message::Opened(stream, due) => self.opened.push((stream, due)),
-                    Message::Sealed(batch) => {
-                        let piece = Piece::whole(batch);
+                    Message::Sealed(batch, owed) => {
+                        let piece = Piece::whole(batch, owed);
                         self.lanes.place(piece, self.delivery.output.as_ref());
                     }
                     Message::Hurry => self.hurry = true,

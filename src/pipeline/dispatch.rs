@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::chain::{Operators, Runner};
 use super::release::Awaited;
 use crate::budget::{Budget, Charge};
-use crate::buffer::{Inbox, Pool, Source, Stream};
+use crate::buffer::{Disk, Inbox, Kept, Pool, Source, Stream};
 use crate::event::{Block, Event, Receipt, Tag};
 use crate::filter::{Link, Scratch, Verdict, View};
 use crate::input::{Dispatch, Session};
@@ -64,6 +64,15 @@ pub(super) struct Stages {
     pub _alive: watch::Sender<()>,
 }
 
+/// Where the events of an input with `storage.type filesystem` are kept.
+#[derive(Clone)]
+pub(super) struct Keeping {
+    /// The log.
+    pub(super) disk: Arc<Disk>,
+    /// Whether events may leave memory when it is short; else senders wait.
+    pub(super) may_fall_behind: bool,
+}
+
 /// The dispatcher of one input.
 #[derive(Clone)]
 pub(super) struct Dispatcher {
@@ -76,6 +85,7 @@ pub(super) struct Dispatcher {
     component: String,
     /// The input's place among those of the configuration; none when it is there no more.
     input: Option<usize>,
+    keeping: Option<Keeping>,
     lanes: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
     unrouted: Arc<Limiter>,
     awaited: Arc<Awaited>,
@@ -124,6 +134,7 @@ impl Dispatcher {
         source: Arc<Source>,
         component: String,
         input: Option<usize>,
+        keeping: Option<Keeping>,
     ) -> Self {
         let way = |route: &Route| Routing::new(&source.name, route.ledger.name());
         Self {
@@ -134,6 +145,7 @@ impl Dispatcher {
             source,
             component,
             input,
+            keeping,
             lanes: Arc::default(),
             unrouted: Arc::default(),
             awaited: Arc::default(),
@@ -264,6 +276,14 @@ impl Dispatcher {
             .map(|route| Arc::clone(&route.inbox))
             .collect();
         let stream = (!inboxes.is_empty()).then(|| {
+            let kept = self.keeping.as_ref().map(
+                |Keeping {
+                     disk,
+                     may_fall_behind,
+                 }| {
+                    Kept::new(disk, &self.source, tag, &inboxes, *may_fall_behind)
+                },
+            );
             Stream::new(
                 tag.clone(),
                 Arc::clone(&self.source),
@@ -271,6 +291,7 @@ impl Dispatcher {
                 Arc::clone(&self.budget),
                 Arc::clone(&self.stages.pool),
                 self.stages.linger,
+                kept,
             )
         });
         let operators = Operators::of(&self.stages.chain, &filters, tag.as_bytes());
@@ -530,7 +551,10 @@ impl Session for TagSession {
         }
         let tally = std::mem::take(&mut self.tally);
         self.dispatcher.book(tally, &mut self.runner.filtered);
-        Box::pin(std::future::ready(()))
+        match &self.dispatcher.keeping {
+            Some(keeping) => Box::pin(keeping.disk.safe()),
+            None => Box::pin(std::future::ready(())),
+        }
     }
 }
 

@@ -18,15 +18,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::build::{Plan, PlannedFilter, PlannedInput};
-use super::dispatch::{ChainLink, Dispatcher, Stages};
+use super::dispatch::{ChainLink, Dispatcher, Keeping, Stages};
 use super::identity::Identity;
 use super::monitor::Monitor;
 use super::outputs::Outputs;
 use super::release::Releaser;
 use super::service::Service;
+use super::storage::StorageKind;
 use super::switch::Switch;
 use crate::budget::Budget;
-use crate::buffer::{BATCH_MAX, Pool, Source};
+use crate::buffer::{BATCH_MAX, Disk, Pool, Source};
 use crate::filter::{Halt, Link};
 use crate::input::{self, Activity, Context, InputId, Pause, Phase, Requests};
 use crate::router::Matcher;
@@ -48,6 +49,7 @@ pub(super) struct LiveInput {
     pub(super) budget: Arc<Budget>,
     /// `Mem_Buf_Limit`, or 0.
     pub(super) limit: u64,
+    pub(super) kind: StorageKind,
     pub(super) pause: Arc<Pause>,
     switch: Arc<Switch>,
     activity: Arc<Activity>,
@@ -73,6 +75,8 @@ pub(super) struct Engine {
     /// What lets go of the events that filters hold, for each input and each configuration it has sessions of.
     releasing: Vec<Releasing>,
     pool: Arc<Pool>,
+    /// What is kept on disk, where something is.
+    pub(super) disk: Option<Arc<Disk>>,
 }
 
 /// What a change came to.
@@ -99,6 +103,7 @@ impl Engine {
             leaving: Vec::new(),
             releasing: Vec::new(),
             pool: Arc::new(Pool::new(BATCH_MAX)),
+            disk: None,
         }
     }
 
@@ -120,6 +125,9 @@ impl Engine {
             levels,
         } = plan;
         service.storage.make_folder()?;
+        let keeps = |planned: &PlannedInput| planned.kind != StorageKind::Memory;
+        let limits = outputs.iter().filter_map(|output| output.storage_limit);
+        let disk = self.open_disk(&service, inputs.iter().any(keeps), limits)?;
         let mut fresh = Vec::new();
         let mut stays = vec![false; self.inputs.len()];
         let mut order = Vec::new();
@@ -155,6 +163,12 @@ impl Engine {
             ..Change::default()
         };
         let routes = self.outputs.apply(outputs, &mut change);
+        self.disk = disk;
+        if let Some(disk) = &self.disk {
+            self.outputs
+                .registrations()
+                .for_each(|output| disk.register(output));
+        }
         let mut chain: Vec<_> = processors.into_iter().map(open_processor).collect();
         let (links, views): (Vec<_>, _) = filters.into_iter().map(open_filter).unzip();
         chain.extend(links);
@@ -173,7 +187,8 @@ impl Engine {
             .retain(|releasing| !releasing.task.is_finished());
         for live in self.inputs.iter().chain(&self.leaving) {
             let place = order.iter().position(|name| *name == live.name);
-            let (dispatcher, releasing) = live.dispatcher(&stages, place);
+            let keeping = keeping(self.disk.as_ref(), live.kind);
+            let (dispatcher, releasing) = live.dispatcher(&stages, place, keeping);
             self.releasing.extend(releasing);
             live.switch.replace(dispatcher);
         }
@@ -185,10 +200,71 @@ impl Engine {
         }
         let place = |live: &LiveInput| order.iter().position(|name| *name == live.name);
         self.inputs.sort_by_key(place);
+        if let Some(disk) = &self.disk {
+            disk.begin();
+        }
         self.outputs.retire(gone);
         self.ledger.add(self.outputs.ledgers());
         monitor.show(self);
         Ok(change)
+    }
+
+    /// The log on disk, if something is to be kept there or an earlier run has left something; the one that is open stays.
+    ///
+    /// # Errors
+    /// When it cannot be used although it is needed, with a sentence that says why.
+    fn open_disk(
+        &self,
+        service: &Service,
+        is_needed: bool,
+        limits: impl Iterator<Item = u64>,
+    ) -> Result<Option<Arc<Disk>>, String> {
+        let Some(options) = service.storage.options(self.budget.limit(), limits) else {
+            return Ok(self.disk.clone());
+        };
+        if let Some(disk) = &self.disk {
+            if disk.path() != options.path {
+                crate::warning!(
+                    "storage",
+                    "another storage.path takes effect with the next start; until then it is {}",
+                    disk.path().display()
+                );
+            }
+            return Ok(Some(Arc::clone(disk)));
+        }
+        if !is_needed && !Disk::has_backlog(&options.path) {
+            return Ok(None);
+        }
+        match Disk::open(options, &self.budget) {
+            Ok(disk) => Ok(Some(Arc::new(disk))),
+            Err(error) if is_needed => Err(format!("storage.type filesystem: {error}")),
+            Err(error) => {
+                crate::warning!("storage", "the backlog is not delivered: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// What is let go of from now on is left behind.
+    pub(super) fn freeze_disk(&self) {
+        if let Some(disk) = &self.disk {
+            disk.freeze();
+        }
+    }
+
+    /// Has everything written that is to be; gives the events that lie on disk for an output.
+    pub(super) async fn close_disk(&mut self) -> u64 {
+        let Some(disk) = self.disk.clone() else {
+            return 0;
+        };
+        let closing = tokio::task::spawn_blocking(move || {
+            disk.close();
+            disk.figures()
+        });
+        // A panic ends the process.
+        let figures = closing.await.unwrap_or_default();
+        self.ledger.recovered = figures.recovered_events;
+        figures.owed_events
     }
 
     /// Takes leave of the inputs that do not stay.
@@ -237,15 +313,27 @@ impl Engine {
         stages: &Arc<Stages>,
         place: Option<usize>,
     ) -> LiveInput {
-        let budget = match planned.mem_buf_limit {
+        let limit = match planned.kind {
+            StorageKind::Memory => planned.mem_buf_limit,
+            // As in Fluent Bit, Mem_Buf_Limit does not hold where events can leave memory.
+            StorageKind::Filesystem { pauses } => {
+                pauses.then(|| self.service.storage.chunks_bytes())
+            }
+        };
+        let budget = match limit {
             Some(limit) => Budget::inside(&self.budget, limit),
             None => Arc::clone(&self.budget),
         };
         let ledger = self.ledger.input(&planned.name);
         let source = Source::new(Arc::clone(&planned.name));
         let component = Arc::clone(&planned.component);
-        let (dispatcher, releasing) =
-            dispatcher(stages, place, &component, &budget, &ledger, &source);
+        let keeping = keeping(self.disk.as_ref(), planned.kind);
+        if let Some(Keeping { disk, .. }) = &keeping {
+            disk.know(&source);
+        }
+        let (dispatcher, releasing) = dispatcher(
+            stages, place, &component, &budget, &ledger, &source, keeping,
+        );
         self.releasing.extend(releasing);
         let (phase, phases) = watch::channel(Phase::Run);
         let switch = Arc::new(Switch::new(dispatcher));
@@ -272,7 +360,8 @@ impl Engine {
             ledger,
             source,
             budget,
-            limit: planned.mem_buf_limit.unwrap_or(0),
+            limit: limit.unwrap_or(0),
+            kind: planned.kind,
             pause,
             switch,
             activity,
@@ -333,6 +422,7 @@ impl LiveInput {
         &self,
         stages: &Arc<Stages>,
         place: Option<usize>,
+        keeping: Option<Keeping>,
     ) -> (Arc<Dispatcher>, Option<Releasing>) {
         let component = &self.component;
         dispatcher(
@@ -342,8 +432,20 @@ impl LiveInput {
             &self.budget,
             &self.ledger,
             &self.source,
+            keeping,
         )
     }
+}
+
+/// Where an input of this kind keeps its events.
+fn keeping(disk: Option<&Arc<Disk>>, kind: StorageKind) -> Option<Keeping> {
+    let StorageKind::Filesystem { pauses } = kind else {
+        return None;
+    };
+    Some(Keeping {
+        disk: Arc::clone(disk?),
+        may_fall_behind: !pauses,
+    })
 }
 
 /// The way of an input's events through these stages; `place` is the input's among those of the plan, whose processors it has.
@@ -354,6 +456,7 @@ fn dispatcher(
     budget: &Arc<Budget>,
     ledger: &Arc<InputLedger>,
     source: &Arc<Source>,
+    keeping: Option<Keeping>,
 ) -> (Arc<Dispatcher>, Option<Releasing>) {
     let dispatcher = Dispatcher::new(
         Arc::clone(stages),
@@ -362,6 +465,7 @@ fn dispatcher(
         Arc::clone(source),
         component.to_owned(),
         place,
+        keeping,
     );
     let (counted, sessions) = dispatcher.counted();
     let is_operator = |link: &ChainLink| matches!(link.link, Link::Operator(_));

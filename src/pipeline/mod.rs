@@ -79,9 +79,11 @@ pub async fn run(plan: Plan, mut signals: Signals, reread: Reread) -> Result<u8,
     end.within_grace(engine.released()).await;
     engine.outputs.drain();
     end.within_grace(engine.outputs.ended()).await;
+    engine.freeze_disk();
     engine.requests.act_at_last();
     engine.outputs.abort().await;
-    close_the_books(&engine.ledger);
+    let on_disk = engine.close_disk().await;
+    close_the_books(&engine.ledger, on_disk);
     if engine.halt.is_asked() {
         return Err("ended by a filter".to_owned());
     }
@@ -191,16 +193,23 @@ async fn read_again(engine: &Engine, reread: &Reread) -> Result<Plan, String> {
 }
 
 /// The last line: everything that came and what became of it.
-fn close_the_books(ledger: &Ledger) {
+fn close_the_books(ledger: &Ledger, on_disk: u64) {
     let held = ledger.held();
     crate::info!(
         "engine",
         "service has stopped ({held} pending records); {ledger}"
     );
-    if held > 0 {
+    if on_disk > 0 {
+        crate::warning!(
+            "engine",
+            "{on_disk} records were not delivered within Grace and are left behind on disk, from where they are delivered after the next start"
+        );
+    }
+    let lost = held.saturating_sub(on_disk);
+    if lost > 0 {
         crate::error!(
             "engine",
-            "{held} records were not delivered within Grace and are left behind; raise Grace and stopTimeout"
+            "{lost} records were not delivered within Grace and are left behind; raise Grace and stopTimeout"
         );
     }
 }

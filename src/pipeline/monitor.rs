@@ -5,11 +5,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Engine, LiveInput};
+use super::storage::StorageKind;
+use crate::buffer::BATCH_MAX;
 use crate::filter;
 use crate::input;
 use crate::output;
 use crate::telemetry::http::Server;
-use crate::telemetry::{Board, Holding, InputView, Plugins, Reload, Reloaded, Stage, View};
+use crate::telemetry::{Board, Holding, InputView, OnDisk, Plugins, Reload, Reloaded, Stage, View};
 
 /// The server, the board it shows, and the questions it passes on.
 pub(super) struct Monitor {
@@ -106,12 +108,27 @@ fn view(engine: &Engine) -> View {
         memory_used: Arc::new(move || budget.used()),
         health: engine.service.health,
         storage_metrics: engine.service.storage_metrics,
+        on_disk: engine
+            .disk
+            .clone()
+            .map(|disk| -> Arc<dyn Fn() -> OnDisk + Send + Sync> {
+                Arc::new(move || {
+                    let figures = disk.figures();
+                    OnDisk {
+                        segments: figures.segments,
+                        bytes: figures.bytes,
+                        behind_bytes: figures.behind_bytes,
+                        batches: figures.behind_bytes.div_ceil(BATCH_MAX as u64),
+                    }
+                })
+            }),
     }
 }
 
 fn input_view(live: &LiveInput) -> InputView {
     let (source, budget) = (Arc::clone(&live.source), Arc::clone(&live.budget));
     let (pause, limit) = (Arc::clone(&live.pause), live.limit);
+    let on_disk = live.kind != StorageKind::Memory;
     InputView {
         plugin: live.plugin.clone(),
         ledger: Arc::clone(&live.ledger),
@@ -128,6 +145,7 @@ fn input_view(live: &LiveInput) -> InputView {
                 },
                 limit,
                 paused: pause.is_waiting(),
+                on_disk,
             }
         }),
     }

@@ -22,7 +22,8 @@ use super::engine::Change;
 use super::identity::Identity;
 use super::queue::Piece;
 use super::throttle::Throttles;
-use crate::buffer::Inbox;
+use crate::buffer::{Inbox, Registration};
+use crate::router::Matcher;
 use crate::telemetry::{OutputView, RouteLedger};
 
 /// An output that runs.
@@ -30,7 +31,10 @@ struct LiveOutput {
     identity: Identity,
     plugin: String,
     is_alias: bool,
+    matcher: Matcher,
     matching: String,
+    /// `storage.total_limit_size`.
+    storage_limit: Option<u64>,
     inbox: Arc<Inbox>,
     ledger: Arc<RouteLedger>,
     ending: Arc<watch::Sender<Ending>>,
@@ -128,6 +132,20 @@ impl Outputs {
         ledgers.collect()
     }
 
+    /// The outputs as the log on disk knows them.
+    pub(super) fn registrations(&self) -> impl Iterator<Item = Registration> {
+        self.live.iter().map(|live| {
+            let matcher = live.matcher.clone();
+            Registration {
+                name: live.ledger.name().into(),
+                inbox: Arc::clone(&live.inbox),
+                ledger: Arc::clone(&live.ledger),
+                limit: live.storage_limit,
+                wants: Arc::new(move |tag| matcher.matches(tag)),
+            }
+        })
+    }
+
     /// The outputs as they are shown.
     pub(super) fn views(&self) -> Vec<OutputView> {
         let views = self.live.iter().map(|live| OutputView {
@@ -220,6 +238,8 @@ impl LiveOutput {
             identity: planned.identity,
             plugin: planned.plugin,
             is_alias: planned.is_alias,
+            matcher: planned.matcher,
+            storage_limit: planned.storage_limit,
             matching: planned.matching,
             inbox,
             ledger,

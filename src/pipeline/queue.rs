@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::buffer::Batch;
+use crate::buffer::{Batch, Owed};
 use crate::event::{Event, Events, Tag};
 use crate::output::Item;
 
@@ -12,6 +12,8 @@ use crate::output::Item;
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     batch: Arc<Batch>,
+    /// Tells the log, when the last copy is dropped, that the output has let go of the batch.
+    owed: Option<Arc<Owed>>,
     span: Span,
     count: usize,
     /// Its place among all pieces of its output, as they came.
@@ -33,24 +35,13 @@ enum Span {
 
 impl Piece {
     /// A whole batch.
-    pub(super) fn whole(batch: Arc<Batch>) -> Self {
+    pub(super) fn whole(batch: Arc<Batch>, owed: Option<Arc<Owed>>) -> Self {
         let count = batch.block.count();
         Self {
             batch,
+            owed,
             span: Span::From(0),
             count,
-            arrival: 0,
-            attempts: 0,
-            part: 0,
-        }
-    }
-
-    /// The events of a batch that start at these bytes.
-    fn at(batch: Arc<Batch>, starts: Vec<u32>) -> Self {
-        Self {
-            count: starts.len(),
-            batch,
-            span: Span::At(starts),
             arrival: 0,
             attempts: 0,
             part: 0,
@@ -60,10 +51,13 @@ impl Piece {
     /// Those of its events that start at these bytes.
     pub(super) fn part(&self, starts: Vec<u32>) -> Self {
         Self {
+            batch: Arc::clone(&self.batch),
+            owed: self.owed.clone(),
+            count: starts.len(),
+            span: Span::At(starts),
             arrival: self.arrival,
             attempts: self.attempts,
             part: self.part,
-            ..Self::at(Arc::clone(&self.batch), starts)
         }
     }
 
@@ -115,6 +109,7 @@ impl Piece {
         self.count -= count;
         Self {
             batch: Arc::clone(&self.batch),
+            owed: self.owed.clone(),
             span,
             count,
             arrival: self.arrival,
@@ -336,6 +331,7 @@ pub(super) mod testing {
             Budget::new(1 << 20),
             Arc::new(Pool::new(BATCH_MAX)),
             Duration::ZERO,
+            None,
         );
         let mut block = Block::default();
         for seconds in seconds {
@@ -350,7 +346,7 @@ pub(super) mod testing {
         let mut messages = Vec::new();
         inbox.take(&mut messages);
         let sealed = messages.into_iter().find_map(|message| match message {
-            Message::Sealed(batch) => Some(batch),
+            Message::Sealed(batch, _) => Some(batch),
             Message::Opened(..) | Message::Hurry => None,
         });
         sealed.unwrap()
@@ -376,8 +372,8 @@ mod tests {
     #[test]
     fn events_are_taken_and_put_back_in_order_across_batches() {
         let mut queue = Queue::default();
-        queue.push(Piece::whole(batch(0..3)));
-        queue.push(Piece::whole(batch(3..6)));
+        queue.push(Piece::whole(batch(0..3), None));
+        queue.push(Piece::whole(batch(3..6), None));
         let first = queue.take(4);
         assert_eq!(of(&first), [0, 1, 2, 3]);
         assert_eq!(seconds(queue.items(10)), [4, 5]);
@@ -392,7 +388,10 @@ mod tests {
 
     #[test]
     fn single_events_can_be_picked_and_split_again() {
-        let pieces = vec![Piece::whole(batch(0..3)), Piece::whole(batch(3..6))];
+        let pieces = vec![
+            Piece::whole(batch(0..3), None),
+            Piece::whole(batch(3..6), None),
+        ];
         let picked = pick(&pieces, &[1, 3, 5]);
         assert_eq!(of(&picked), [1, 3, 5]);
         let mut queue = Queue::default();
@@ -410,7 +409,7 @@ mod tests {
             let mut queue = Queue::default();
             let mut next = 0;
             for size in sizes {
-                queue.push(Piece::whole(batch(next..next + size)));
+                queue.push(Piece::whole(batch(next..next + size), None));
                 next += size;
             }
             let mut seen = Vec::new();

@@ -38,6 +38,21 @@ pub struct Holding {
     pub limit: u64,
     /// Its readers wait for memory.
     pub paused: bool,
+    /// `storage.type filesystem`.
+    pub on_disk: bool,
+}
+
+/// What lies on disk now.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OnDisk {
+    /// Files.
+    pub segments: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Bytes that outputs are owed and that are not in memory.
+    pub behind_bytes: u64,
+    /// About how many batches those are.
+    pub batches: u64,
 }
 
 type Ask<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -116,6 +131,8 @@ pub struct View {
     pub health: Option<HealthRule>,
     /// `storage.metrics`.
     pub storage_metrics: bool,
+    /// Asks what lies on disk, if anything is kept there.
+    pub on_disk: Option<Ask<OnDisk>>,
 }
 
 impl View {

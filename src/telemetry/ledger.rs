@@ -194,6 +194,8 @@ pub struct Ledger {
     pub inputs: Vec<Arc<InputLedger>>,
     /// One for each output.
     pub routes: Vec<Arc<RouteLedger>>,
+    /// What an earlier run had left on disk, for each output.
+    pub recovered: u64,
 }
 
 impl Ledger {
@@ -224,7 +226,8 @@ impl Ledger {
 }
 
 impl fmt::Display for Ledger {
-    /// The closing line: `accepted 5, filtered 1, unrouted 0; cloudwatch_logs.0: delivered 4, left behind 0`. What filters joined,
+    /// The closing line: `accepted 5, filtered 1, unrouted 0; cloudwatch_logs.0: delivered 4, left behind 0`. What was found on disk, what
+    /// filters joined,
     /// added and hold follows `unrouted` where there is any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |part: fn(&InputLedger) -> &Count| {
@@ -244,6 +247,7 @@ impl fmt::Display for Ledger {
         )?;
         let in_filters = self.inputs.iter().map(|input| input.held()).sum();
         let rest = [
+            ("found on disk", self.recovered),
             ("joined", sum(|i| &i.joined)),
             ("added", sum(|i| &i.added)),
             ("left behind in filters", in_filters),
@@ -271,6 +275,7 @@ mod tests {
         let ledger = Ledger {
             inputs: vec![Arc::new(InputLedger::new("ledger-test-in"))],
             routes: vec![Arc::new(RouteLedger::new("ledger-test-out"))],
+            recovered: 0,
         };
         ledger.inputs[0].accept(10, 100);
         ledger.inputs[0].filter(1);

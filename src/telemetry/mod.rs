@@ -12,8 +12,8 @@ pub mod registry;
 mod route_ledger;
 
 pub use board::{
-    Board, Busy, FilterView, HealthRule, Holding, InputView, NoReload, OutputView, Plugins, Rate,
-    Rates, Reload, Reloaded, Stage, View,
+    Board, Busy, FilterView, HealthRule, Holding, InputView, NoReload, OnDisk, OutputView, Plugins,
+    Rate, Rates, Reload, Reloaded, Stage, View,
 };
 pub use family::{Family, Kind, Labels, Sample, Spread, Value};
 pub use health::{probe, serve as serve_health};

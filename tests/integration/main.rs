@@ -54,6 +54,8 @@ mod routing;
 mod s3;
 // The end of the process.
 mod shutdown;
+// What is kept on disk, and what survives.
+mod storage;
 // Files that are read while they are written.
 mod tail;
 // Inputs that speak TLS.

@@ -176,6 +176,7 @@ impl Bench {
             Source::new("in.0".into()),
             name.to_owned(),
             Some(0),
+            None,
         );
         Self {
             dispatcher,
@@ -199,7 +200,7 @@ impl Bench {
             for message in std::mem::take(&mut messages) {
                 match message {
                     Message::Opened(stream, _) => stream.seal(),
-                    Message::Sealed(batch) => {
+                    Message::Sealed(batch, _) => {
                         for event in batch.block.events_from(0) {
                             let mut json = Vec::new();
                             Json::default().value(event.record, &mut json);

@@ -215,7 +215,16 @@ pub(super) fn storage(view: &View) -> Storage {
         .iter()
         .map(|input| (input.ledger.name().to_owned(), (input.holding)()))
         .collect();
-    let total = held.iter().map(|(_, holding)| holding.batches).sum();
+    let batches = |on_disk: bool| -> u64 {
+        let kept = held
+            .iter()
+            .filter(|(_, holding)| holding.on_disk == on_disk);
+        kept.map(|(_, holding)| holding.batches).sum()
+    };
+    let (mem_chunks, fs_chunks_up) = (batches(false), batches(true));
+    // What lies on disk is owed to outputs; of which inputs it came, nobody counts.
+    let fs_chunks_down = view.on_disk.as_ref().map_or(0, |ask| ask().batches);
+    let fs_chunks = fs_chunks_up + fs_chunks_down;
     let input_chunks = held.into_iter().map(|(name, holding)| {
         let status = InputStatus {
             overlimit: holding.paused,
@@ -234,11 +243,11 @@ pub(super) fn storage(view: &View) -> Storage {
     Storage {
         storage_layer: StorageLayer {
             chunks: LayerChunks {
-                total_chunks: total,
-                mem_chunks: total,
-                fs_chunks: 0,
-                fs_chunks_up: 0,
-                fs_chunks_down: 0,
+                total_chunks: mem_chunks + fs_chunks,
+                mem_chunks,
+                fs_chunks,
+                fs_chunks_up,
+                fs_chunks_down,
             },
         },
         input_chunks: Object::of(input_chunks),

@@ -87,6 +87,12 @@ pub(super) fn families(board: &Board) -> Vec<Family> {
     let view = board.view();
     metrics::gauge!("sluice_budget_limit_bytes").set(view.memory_limit as f64);
     metrics::gauge!("sluice_budget_used_bytes").set((view.memory_used)() as f64);
+    if let Some(ask) = &view.on_disk {
+        let on_disk = ask();
+        metrics::gauge!("sluice_storage_segments").set(on_disk.segments as f64);
+        metrics::gauge!("sluice_storage_bytes").set(on_disk.bytes as f64);
+        metrics::gauge!("sluice_storage_behind_bytes").set(on_disk.behind_bytes as f64);
+    }
     let now = Instant::now();
     let mut families = registry().families("");
     families.extend(outputs(&view, now));
