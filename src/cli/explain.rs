@@ -7,13 +7,16 @@
 //!     at their defaults: buffer_max_size, ..
 //!     tags: as its senders say
 //!     to filter grep.0 (app*)
-//!     to output null.0 (*)
+//!     to output null.0 (*)           or: to output null.0 (by its routes)
 //! ```
 
 use std::fmt::Write as _;
 
-use crate::config::{Config, Effect, Problems, Reading, Section, SectionKind, Settings, value};
+use crate::config::{
+    Config, Effect, Node, Problems, Reading, Section, SectionKind, Settings, value,
+};
 use crate::event::TagPattern;
+use crate::pipeline::{Named, chosen};
 use crate::router::Matcher;
 
 /// Inputs whose senders say the tag, unless `Tag` does.
@@ -30,6 +33,7 @@ pub fn explain(config: &Config, extra: &[Section], readings: &[Reading]) -> Stri
         instances(SectionKind::Output),
     );
     let lonely = inputs.len() == 1 && outputs.len() == 1;
+    let inputs: Vec<_> = inputs.into_iter().map(|it| it.routed(&outputs)).collect();
     let mut text = String::new();
     let mut all = [inputs.iter(), filters.iter(), outputs.iter()];
     for reading in readings {
@@ -51,9 +55,16 @@ pub fn explain(config: &Config, extra: &[Section], readings: &[Reading]) -> Stri
 }
 
 /// An input, filter or output.
-struct Instance {
+struct Instance<'c> {
     /// The alias, or `PLUGIN.N`.
     name: String,
+    /// `PLUGIN.N`.
+    numbered: String,
+    plugin: String,
+    /// The value of `routes`.
+    routes: Option<&'c Node>,
+    /// The names of the outputs that its routes lead to; if there are some, no other gets its records.
+    chosen: Option<Vec<String>>,
     is_on: bool,
     /// Unless its senders say the tag.
     tag: Option<String>,
@@ -70,7 +81,11 @@ enum Tags {
     OfSenders,
 }
 
-fn instances(config: &Config, sections: &[&Section], kind: SectionKind) -> Vec<Instance> {
+fn instances<'c>(
+    config: &Config,
+    sections: &[&'c Section],
+    kind: SectionKind,
+) -> Vec<Instance<'c>> {
     let of_kind = sections.iter().filter(|section| section.kind == kind);
     let read = of_kind.enumerate().map(|(number, section)| {
         // What is wrong with the section is reported by those who read it to run it.
@@ -84,8 +99,14 @@ fn instances(config: &Config, sections: &[&Section], kind: SectionKind) -> Vec<I
         Instance {
             is_on: active.is_none_or(|text| value::flag(&text) != Some(false) && text != "0"),
             name: settings.text("alias").unwrap_or_else(|| instance.clone()),
-            tag: tag
-                .or_else(|| (!TAGGED_BY_SENDERS.contains(&plugin.as_str())).then_some(instance)),
+            routes: section.map_of("routes"),
+            chosen: None,
+            tag: tag.or_else(|| {
+                let is_own = !TAGGED_BY_SENDERS.contains(&plugin.as_str());
+                is_own.then(|| instance.clone())
+            }),
+            numbered: instance,
+            plugin,
             matcher: Matcher::read(&mut settings),
             patterns: patterns
                 .into_iter()
@@ -97,7 +118,25 @@ fn instances(config: &Config, sections: &[&Section], kind: SectionKind) -> Vec<I
     read.collect()
 }
 
-impl Instance {
+impl Instance<'_> {
+    /// With the outputs that its routes lead to.
+    fn routed(mut self, outputs: &[Instance<'_>]) -> Self {
+        let active: Vec<_> = outputs.iter().filter(|output| output.is_on).collect();
+        let named: Vec<_> = active.iter().map(|output| output.named()).collect();
+        let chosen = self.routes.and_then(|routes| chosen(routes, &named));
+        let names = |place: usize| active.get(place).map(|output| output.name.clone());
+        self.chosen = chosen.map(|places| places.into_iter().filter_map(names).collect());
+        self
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named {
+            alias: (self.name != self.numbered).then_some(&self.name),
+            instance: &self.numbered,
+            plugin: &self.plugin,
+        }
+    }
+
     fn tags(&self) -> Tags {
         match &self.tag {
             None => Tags::OfSenders,
@@ -127,7 +166,7 @@ impl Instance {
     }
 }
 
-fn section(text: &mut String, reading: &Reading, instance: Option<&Instance>) {
+fn section(text: &mut String, reading: &Reading, instance: Option<&Instance<'_>>) {
     let name = instance.map_or("", |instance| &instance.name);
     let off = match instance {
         Some(instance) if !instance.is_on => " (switched off)",
@@ -153,9 +192,9 @@ fn section(text: &mut String, reading: &Reading, instance: Option<&Instance>) {
 
 fn routes(
     text: &mut String,
-    input: &Instance,
-    filters: &[Instance],
-    outputs: &[Instance],
+    input: &Instance<'_>,
+    filters: &[Instance<'_>],
+    outputs: &[Instance<'_>],
     lonely: bool,
 ) {
     let tags = input.tags();
@@ -165,6 +204,10 @@ fn routes(
         Tags::OfSenders => "tags: as its senders say".to_owned(),
     };
     let _ = writeln!(text, "    {said}");
+    for output in input.chosen.iter().flatten() {
+        let _ = writeln!(text, "    to output {output} (by its routes)");
+    }
+    let outputs = if input.chosen.is_some() { &[] } else { outputs };
     for (kind, instances) in [("filter", filters), ("output", outputs)] {
         let lonely = lonely && kind == "output";
         for instance in instances
@@ -182,14 +225,15 @@ fn routes(
 }
 
 /// Says which tags no output takes, and which outputs take nothing.
-fn unwanted(text: &mut String, inputs: &[Instance], outputs: &[Instance], lonely: bool) {
+fn unwanted(text: &mut String, inputs: &[Instance<'_>], outputs: &[Instance<'_>], lonely: bool) {
     let takes_all = outputs.iter().any(|output| {
         output
             .patterns
             .split(" or ")
             .any(|pattern| pattern.trim_matches('*').is_empty() && !pattern.is_empty())
     });
-    for input in inputs.iter().filter(|input| input.is_on) {
+    let inputs = || inputs.iter().filter(|input| input.is_on);
+    for input in inputs().filter(|input| input.chosen.is_none()) {
         let tags = input.tags();
         if !outputs.iter().any(|output| output.may_take(&tags, lonely)) {
             let _ = writeln!(text, "no output takes the records of {}", input.name);
@@ -210,6 +254,9 @@ fn unwanted(text: &mut String, inputs: &[Instance], outputs: &[Instance], lonely
     for output in outputs
         .iter()
         .filter(|output| output.matcher.is_empty() && !lonely)
+        .filter(|output| {
+            !inputs().any(|input| input.chosen.iter().flatten().any(|it| *it == output.name))
+        })
     {
         let _ = writeln!(
             text,

@@ -49,6 +49,9 @@ impl Settings<'_> {
                     Some(&property.key),
                     "has no effect here",
                 ),
+                Some(Use::Single) if self.maps.contains(&*property.key) => {
+                    self.text_for_map(property);
+                }
                 Some(Use::Single) if *count > 1 => self.again(property, *count),
                 Some(Use::Single | Use::Repeatable) => {}
             }
@@ -118,6 +121,15 @@ impl Settings<'_> {
                 let message = format!("takes a text, not {}", entry.value.shape());
                 self.problems.error(&entry.place, Some(&entry.key), message);
             }
+        }
+    }
+
+    /// A text where a map belongs; nothing at all is no map that is wrong.
+    fn text_for_map(&mut self, property: &Property) {
+        if !property.value.is_empty() {
+            let message = "needs a map, not a text";
+            self.problems
+                .error(&property.place, Some(&property.key), message);
         }
     }
 

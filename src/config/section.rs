@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::env::Variables;
-use super::node::Entry;
+use super::node::{Entry, Node};
 
 /// A file and a position in it, counted from 1; line 0 stands for the command line or for a file as
 /// a whole.
@@ -216,6 +216,12 @@ impl Section {
             properties: Vec::new(),
             nested: Vec::new(),
         }
+    }
+
+    /// The value of a key that holds a map or a list of maps.
+    pub fn map_of(&self, key: &str) -> Option<&Node> {
+        let found = self.nested.iter().find(|entry| entry.key == key);
+        found.map(|entry| &entry.value)
     }
 
     /// A section that no file holds, with these properties; keys are written in lower case.

@@ -34,11 +34,13 @@ pub enum DropReason {
     Expired,
     /// More lies on disk for the output than `storage.total_limit_size` allows, and the event was among the oldest.
     StorageLimit,
+    /// A processor of the output was told to drop such events.
+    Filtered,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unrouted,
         Self::RetryLimit,
         Self::Refused,
@@ -49,6 +51,7 @@ impl DropReason {
         Self::TooNew,
         Self::Expired,
         Self::StorageLimit,
+        Self::Filtered,
     ];
 
     /// The label a counter carries.
@@ -64,6 +67,7 @@ impl DropReason {
             Self::TooNew => "too_new",
             Self::Expired => "expired",
             Self::StorageLimit => "storage_limit",
+            Self::Filtered => "filtered",
         }
     }
 

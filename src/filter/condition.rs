@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 use super::{Filter, Verdict, View};
 use crate::accessor::Accessor;
-use crate::config::{Node, Settings, nearest};
+use crate::config::{Node, Place, Settings, nearest};
 use crate::msgpack::read::{self, Value};
 use crate::regex::Regex;
 
@@ -46,7 +46,7 @@ impl Filter for Conditional {
 }
 
 /// Rules, all or one of which must hold.
-pub(super) struct Condition {
+pub struct Condition {
     is_any: bool,
     rules: Vec<Rule>,
 }
@@ -84,34 +84,44 @@ impl Condition {
     /// Reads the key; mistakes go to the section's problems.
     pub(super) fn read(settings: &mut Settings<'_>) -> Option<Self> {
         let node = settings.nested("condition")?;
+        let mut refuse = |place: &Place, key: &str, message: String| {
+            settings.error_at(place, key, message);
+        };
+        Some(Self::of(node, &mut refuse))
+    }
+
+    /// Reads the value of the key; each mistake goes to `refuse`, with its place and key.
+    pub fn of(node: &Node, refuse: &mut dyn FnMut(&Place, &str, String)) -> Self {
         let is_any = match node.get("op").and_then(Node::text) {
             None => false,
             Some(text) if text.eq_ignore_ascii_case("and") => false,
             Some(text) if text.eq_ignore_ascii_case("or") => true,
             Some(text) => {
                 let message = format!("`{text}` joins no rules: write and, or or");
-                settings.error_at(node.place(), "condition", message);
+                refuse(node.place(), "condition", message);
                 false
             }
         };
         let rules = node.get("rules").map(Node::items).unwrap_or_default();
         if rules.is_empty() {
-            settings.error_at(node.place(), "condition", "needs `rules`, at least one");
+            let message = "needs `rules`, at least one".to_owned();
+            refuse(node.place(), "condition", message);
         }
         let mut read = Vec::new();
         for rule in rules {
             match Rule::read(rule) {
                 Ok(rule) => read.push(rule),
-                Err(message) => settings.error_at(rule.place(), "rules", message),
+                Err(message) => refuse(rule.place(), "rules", message),
             }
         }
-        Some(Self {
+        Self {
             is_any,
             rules: read,
-        })
+        }
     }
 
-    fn holds(&self, record: &View<'_>) -> bool {
+    /// Whether it holds for a record.
+    pub fn holds(&self, record: &View<'_>) -> bool {
         let mut rules = self.rules.iter();
         if self.is_any {
             rules.any(|rule| rule.holds(record))

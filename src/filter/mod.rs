@@ -35,6 +35,7 @@ mod throttle;
 mod type_converter;
 mod view;
 
+pub use condition::Condition;
 pub use halt::Halt;
 pub use operator::{
     Counts, Emitted, HOPS_MAX, MakeOperator, Operator, Origin, Outbox, Passage, Way,
@@ -43,7 +44,7 @@ pub use view::{End, Parsing, Scratch, View};
 
 use std::path::{Path, PathBuf};
 
-use condition::{Condition, Conditional};
+use condition::Conditional;
 
 use crate::config::{Settings, Variables};
 use crate::parser::Parsers;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::common;
 use super::dead_letters::DeadLetters;
 use super::foreign::is_known_elsewhere;
+use super::fork::Processors;
 use super::identity::Identity;
 use super::retry::Policy;
+use super::routes::{Named, Routes, Written};
 use super::service::Service;
 use super::storage::StorageKind;
 use crate::config::{
@@ -63,17 +65,21 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         of(SectionKind::Input).count(),
         of(SectionKind::Output).count(),
     );
-    let inputs_read: Vec<_> = of(SectionKind::Input)
+    let (mut inputs_read, routes): (Vec<_>, Vec<_>) = of(SectionKind::Input)
         .filter_map(|section| builder.input(section))
-        .collect();
+        .unzip();
     let filters: Vec<_> = of(SectionKind::Filter)
         .filter_map(|section| builder.filter(section))
         .collect();
     let lonely = inputs == 1 && outputs == 1;
     let outputs: Vec<_> = of(SectionKind::Output)
-        .filter_map(|section| builder.output(section, lonely))
+        .filter_map(|section| builder.output(section, lonely, &routes))
         .collect();
     let levels = builder.levels;
+    let named: Vec<_> = outputs.iter().map(PlannedOutput::named).collect();
+    for (input, routes) in inputs_read.iter_mut().zip(routes) {
+        input.routes = routes.and_then(|routes| routes.resolve(&named, problems));
+    }
     Plan {
         levels,
         inputs: inputs_read,
@@ -94,6 +100,8 @@ pub(super) struct PlannedInput {
     pub(super) mem_buf_limit: Option<u64>,
     pub(super) kind: StorageKind,
     pub(super) processors: Vec<Link>,
+    /// What chooses its outputs, if not their `Match`.
+    pub(super) routes: Option<Routes>,
     pub(super) input: Box<dyn Input>,
 }
 
@@ -111,6 +119,8 @@ pub(super) struct PlannedOutput {
     pub(super) identity: Identity,
     pub(super) plugin: String,
     pub(super) name: String,
+    /// `PLUGIN.N`, whatever its alias.
+    pub(super) instance: String,
     /// The name is an `Alias`, so the user means the same output when it stands in another configuration.
     pub(super) is_alias: bool,
     pub(super) component: String,
@@ -121,7 +131,19 @@ pub(super) struct PlannedOutput {
     pub(super) dead_letters: Option<Arc<DeadLetters>>,
     /// `storage.total_limit_size`.
     pub(super) storage_limit: Option<u64>,
+    /// What its events pass before they are stored for it.
+    pub(super) processors: Option<Processors>,
     pub(super) output: Arc<dyn output::Output>,
+}
+
+impl PlannedOutput {
+    fn named(&self) -> Named<'_> {
+        Named {
+            alias: self.is_alias.then_some(&self.name),
+            instance: &self.instance,
+            plugin: &self.plugin,
+        }
+    }
 }
 
 /// A section as it is opened.
@@ -177,7 +199,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn input(&mut self, section: &Section) -> Option<PlannedInput> {
+    fn input(&mut self, section: &Section) -> Option<(PlannedInput, Option<Written>)> {
         let (service, parsers) = (self.service, self.parsers);
         let Opened {
             mut settings,
@@ -205,17 +227,14 @@ impl<'a> Builder<'a> {
         let input = build(&mut settings, parsers);
         let component = format!("input:{plugin}:{name}");
         settings.nested("processors");
-        if let Some(routes) = settings.nested("routes") {
-            let message = "routes are not part of this version: give the outputs Match, and records other tags by rewrite_tag";
-            settings.error_at(routes.place(), "routes", message);
-        }
+        settings.nested("routes");
         settings.finish();
-        let entry = section
-            .nested
-            .iter()
-            .find(|entry| entry.key == "processors");
-        let processors = entry.map_or_else(Vec::new, |entry| self.processors(&entry.value));
-        active.then(|| PlannedInput {
+        let listed = section.map_of("processors");
+        let processors = listed.map_or_else(Vec::new, |listed| self.processors(listed));
+        let routes = section.map_of("routes");
+        let routes = routes.and_then(|routes| Written::read(routes, self.problems));
+        let processors = processors.into_iter().map(|(link, _)| link).collect();
+        let planned = active.then(|| PlannedInput {
             identity: Identity::of_input(section, self.config),
             plugin,
             processors,
@@ -224,8 +243,10 @@ impl<'a> Builder<'a> {
             tag: Tag::new(tag.as_bytes()),
             mem_buf_limit,
             kind,
+            routes: None,
             input,
-        })
+        });
+        planned.map(|planned| (planned, routes))
     }
 
     /// What filters may use.
@@ -238,8 +259,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The processors that an input lists.
-    fn processors(&mut self, value: &Node) -> Vec<Link> {
+    /// The processors that an input or an output lists, each with its place.
+    fn processors(&mut self, value: &Node) -> Vec<(Link, Place)> {
         let means = self.means();
         let mut links = Vec::new();
         for section in Section::processors(value, self.problems) {
@@ -254,9 +275,25 @@ impl<'a> Builder<'a> {
             let active = common::active(&mut settings);
             let link = builder.build_processor(&mut settings, means);
             settings.finish();
-            links.extend(active.then_some(link));
+            links.extend(active.then(|| (link, section.place.clone())));
         }
         links
+    }
+
+    /// The processors of an output, which may look at one event each only: an event that is held back, or put out under another
+    /// tag, would be no longer what was routed.
+    fn processors_of_output(&mut self, value: &Node) -> Option<Processors> {
+        let mut filters = Vec::new();
+        for (link, place) in self.processors(value) {
+            match link {
+                Link::Filter(filter) => filters.push(filter),
+                Link::Operator(_) => {
+                    let message = "looks at more than one record, which a processor of an output cannot: put it below the input, or write a filter";
+                    self.problems.error(&place, Some("name"), message);
+                }
+            }
+        }
+        (!filters.is_empty()).then(|| filters.into())
     }
 
     fn filter(&mut self, section: &Section) -> Option<PlannedFilter> {
@@ -298,14 +335,19 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn output(&mut self, section: &Section, lonely: bool) -> Option<PlannedOutput> {
+    fn output(
+        &mut self,
+        section: &Section,
+        lonely: bool,
+        routes: &[Option<Written>],
+    ) -> Option<PlannedOutput> {
         let service = self.service;
         let variables = &self.config.variables;
         let Opened {
             mut settings,
             name,
+            instance,
             active,
-            ..
         } = self.open(section);
         let Some(build) = output::find(settings.name()) else {
             unknown(&mut settings, output::names());
@@ -314,9 +356,19 @@ impl<'a> Builder<'a> {
         let component = format!("output:{}:{name}", settings.name());
         let mut matcher = Matcher::read(&mut settings);
         let mut matching = matching(section, variables);
+        let plugin = settings.name().to_owned();
+        let is_alias = settings.text("alias").is_some();
+        let named = Named {
+            alias: is_alias.then_some(&name),
+            instance: &instance,
+            plugin: &plugin,
+        };
+        let is_chosen = routes.iter().flatten().any(|routes| routes.name(&named));
         if matcher.is_empty() && lonely {
             "*".clone_into(&mut matching);
             matcher = Matcher::all();
+        } else if matcher.is_empty() && is_chosen {
+            "routes of inputs".clone_into(&mut matching);
         } else if matcher.is_empty() {
             settings.warning(
                 "match",
@@ -332,10 +384,7 @@ impl<'a> Builder<'a> {
             .and_then(|workers| usize::try_from(workers).ok())
             .filter(|workers| *workers > 0);
         let storage_limit = settings.size("storage.total_limit_size");
-        if let Some(processors) = settings.nested("processors") {
-            let message = "processors of an output are not part of this version: put them below an input, or write filters";
-            settings.error_at(processors.place(), "processors", message);
-        }
+        settings.nested("processors");
         let output = build(
             &mut settings,
             output::Options {
@@ -343,9 +392,9 @@ impl<'a> Builder<'a> {
                 keeps_rejected: service.dead_letters.is_some(),
             },
         );
-        let plugin = settings.name().to_owned();
-        let is_alias = settings.text("alias").is_some();
         settings.finish();
+        let listed = section.map_of("processors");
+        let processors = listed.and_then(|listed| self.processors_of_output(listed));
         let dead_letters = service.dead_letters.clone();
         let letters = service.dead_letters.as_deref();
         let letters = letters.map(DeadLetters::place);
@@ -355,6 +404,8 @@ impl<'a> Builder<'a> {
             plugin,
             is_alias,
             name,
+            instance,
+            processors,
             component,
             matcher,
             matching,

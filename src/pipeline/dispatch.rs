@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::chain::{Operators, Runner};
+use super::fork::{Branch, Fork, Processors, Sorter};
 use super::release::Awaited;
+use super::routes::{Routes, Taken};
 use crate::budget::{Budget, Charge};
 use crate::buffer::{Disk, Inbox, Kept, Pool, Source, Stream};
 use crate::event::{Block, Event, Receipt, Tag};
@@ -48,6 +50,8 @@ pub(super) struct Route {
     pub inbox: Arc<Inbox>,
     /// Its book.
     pub ledger: Arc<RouteLedger>,
+    /// What its events pass before they are stored for it; mostly nothing.
+    pub processors: Option<Processors>,
 }
 
 /// What all inputs share.
@@ -56,6 +60,8 @@ pub(super) struct Stages {
     pub chain: Vec<ChainLink>,
     /// The outputs.
     pub routes: Vec<Route>,
+    /// The routes of each input that has some, by its place among the inputs.
+    pub chosen: HashMap<usize, Arc<Routes>>,
     /// The room of full batches.
     pub pool: Arc<Pool>,
     /// `Flush`.
@@ -87,6 +93,8 @@ pub(super) struct Dispatcher {
     input: Option<usize>,
     keeping: Option<Keeping>,
     lanes: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
+    /// Of tags that filters gave: the routes of an input are not for these.
+    given: Arc<Mutex<HashMap<Tag, Arc<Lane>>>>,
     unrouted: Arc<Limiter>,
     awaited: Arc<Awaited>,
     /// Tells, by being dropped, that no session is left.
@@ -105,12 +113,14 @@ pub(super) struct Lane {
     /// The places of the outputs that want it.
     routes: Vec<usize>,
     stream: Option<Arc<Stream>>,
+    /// In place of the stream, where not all events go to the same outputs as they are.
+    fork: Option<Fork>,
 }
 
 impl Lane {
     /// Whether an output wants the tag.
     pub(super) fn is_routed(&self) -> bool {
-        self.stream.is_some()
+        self.stream.is_some() || self.fork.is_some()
     }
 
     /// When an operator wants to let something go.
@@ -122,6 +132,7 @@ impl Lane {
     fn is_idle(&self) -> bool {
         self.operators.as_ref().is_none_or(Operators::is_idle)
             && self.stream.as_ref().is_none_or(Stream::is_idle)
+            && self.fork.as_ref().is_none_or(Fork::is_idle)
     }
 }
 
@@ -147,6 +158,7 @@ impl Dispatcher {
             input,
             keeping,
             lanes: Arc::default(),
+            given: Arc::default(),
             unrouted: Arc::default(),
             awaited: Arc::default(),
             _sessions: None,
@@ -179,13 +191,34 @@ impl Dispatcher {
     }
 
     /// Stores events that have been through the filters of their lane; the receipts are kept until they are settled.
-    pub(super) fn store(&self, lane: &Lane, events: &Block, receipts: &[Receipt]) {
-        let Some(stream) = lane.stream.as_ref().filter(|_| !events.is_empty()) else {
+    pub(super) fn store(
+        &self,
+        lane: &Lane,
+        events: &Block,
+        receipts: &[Receipt],
+        sorter: &mut Sorter,
+        tally: &mut Tally,
+    ) {
+        if let Some(stream) = &lane.stream {
+            self.append(&lane.routes, stream, events, receipts);
+        } else if let Some(fork) = &lane.fork {
+            fork.store(self, lane.tag.as_bytes(), events, receipts, sorter, tally);
+        }
+    }
+
+    /// Stores events for the outputs at these places.
+    pub(super) fn append(
+        &self,
+        outputs: &[usize],
+        stream: &Arc<Stream>,
+        events: &Block,
+        receipts: &[Receipt],
+    ) {
+        if events.is_empty() {
             return;
-        };
+        }
         let routes = || {
-            let places = lane.routes.iter();
-            places.filter_map(|&place| {
+            outputs.iter().filter_map(|&place| {
                 let route = self.stages.routes.get(place)?;
                 Some((route, self.routings.get(place)?))
             })
@@ -201,6 +234,24 @@ impl Dispatcher {
             for (route, _) in routes() {
                 route.inbox.hurry();
             }
+        }
+    }
+
+    /// The books of the outputs at these places.
+    pub(super) fn ledgers(&self, outputs: &[usize]) -> impl Iterator<Item = &RouteLedger> {
+        let routes = outputs.iter();
+        let routes = routes.filter_map(|&place| self.stages.routes.get(place));
+        routes.map(|route| route.ledger.as_ref())
+    }
+
+    /// Says now and then that events are dropped because no output wants them.
+    pub(super) fn warn_of_unrouted(&self, tag: &[u8], why: &str) {
+        if let Some(more) = self.unrouted.admit() {
+            let tag = Tag::new(tag);
+            crate::warning!(
+                &self.component,
+                "{why} the tag {tag}; its events are dropped and counted as unrouted{more}"
+            );
         }
     }
 
@@ -223,26 +274,53 @@ impl Dispatcher {
     }
 
     fn lanes(&self) -> Vec<Arc<Lane>> {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.values().cloned().collect()
+        let all = |lanes: &Mutex<HashMap<Tag, Arc<Lane>>>| {
+            let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.values().cloned().collect::<Vec<_>>()
+        };
+        let mut lanes = all(&self.lanes);
+        lanes.append(&mut all(&self.given));
+        lanes
     }
 
     /// What becomes of the events of a tag.
     pub(super) fn lane(&self, tag: &[u8]) -> Arc<Lane> {
+        self.lane_in(&self.lanes, tag, self.chosen())
+    }
+
+    /// What becomes of the events that filters gave this tag.
+    pub(super) fn lane_of_given(&self, tag: &[u8]) -> Arc<Lane> {
+        match self.chosen() {
+            Some(_) => self.lane_in(&self.given, tag, None),
+            None => self.lane(tag),
+        }
+    }
+
+    /// The routes of the input.
+    fn chosen(&self) -> Option<&Arc<Routes>> {
+        self.stages.chosen.get(&self.input?)
+    }
+
+    fn lane_in(
+        &self,
+        lanes: &Mutex<HashMap<Tag, Arc<Lane>>>,
+        tag: &[u8],
+        chosen: Option<&Arc<Routes>>,
+    ) -> Arc<Lane> {
         let tag = Tag::new(tag);
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(&tag) {
             return Arc::clone(lane);
         }
         if lanes.len() >= TAGS_MAX {
             lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
         }
-        let lane = Arc::new(self.new_lane(&tag));
+        let lane = Arc::new(self.new_lane(&tag, chosen));
         lanes.insert(tag, Arc::clone(&lane));
         lane
     }
 
-    fn new_lane(&self, tag: &Tag) -> Lane {
+    fn new_lane(&self, tag: &Tag, chosen: Option<&Arc<Routes>>) -> Lane {
         let wants = |matcher: &Matcher| matcher.matches(tag.as_bytes());
         let places = |wanted: Vec<bool>| {
             wanted
@@ -263,56 +341,83 @@ impl Dispatcher {
                 .is_some_and(|link| link.processor_of.is_some())
         };
         let processors = filters.iter().filter(is_processor).count();
-        let routes: Vec<usize> = places(
-            self.stages
-                .routes
-                .iter()
-                .map(|route| wants(&route.matcher))
-                .collect(),
-        );
-        let inboxes: Vec<_> = routes
-            .iter()
-            .filter_map(|&place| self.stages.routes.get(place))
-            .map(|route| Arc::clone(&route.inbox))
-            .collect();
-        let stream = (!inboxes.is_empty()).then(|| {
-            let kept = self.keeping.as_ref().map(
-                |Keeping {
-                     disk,
-                     may_fall_behind,
-                 }| {
-                    Kept::new(disk, &self.source, tag, &inboxes, *may_fall_behind)
-                },
-            );
-            Stream::new(
-                tag.clone(),
-                Arc::clone(&self.source),
-                inboxes,
-                Arc::clone(&self.budget),
-                Arc::clone(&self.stages.pool),
-                self.stages.linger,
-                kept,
-            )
+        let wanted = || {
+            let wanted = self.stages.routes.iter();
+            let wanted: Vec<usize> = places(wanted.map(|route| wants(&route.matcher)).collect());
+            wanted
+                .into_iter()
+                .map(|place| (place, Taken::MAX))
+                .collect()
+        };
+        let routes = chosen.map_or_else(wanted, |chosen| chosen.outputs().to_vec());
+        let mut branches = self.branches(tag, routes);
+        // Everything goes everywhere as it is.
+        let is_plain = chosen.is_none() && branches.iter().all(|it| it.processors.is_none());
+        let whole = if is_plain { branches.pop() } else { None };
+        let (routes, stream) = whole.map(|whole| (whole.outputs, whole.stream)).unzip();
+        let fork = (!branches.is_empty()).then(|| Fork {
+            routes: chosen.cloned(),
+            branches,
         });
         let operators = Operators::of(&self.stages.chain, &filters, tag.as_bytes());
         // What reaches no output under its tag may reach one under another.
-        if stream.is_none()
-            && operators.is_none()
-            && let Some(more) = self.unrouted.admit()
-        {
-            crate::warning!(
-                &self.component,
-                "no output's Match accepts the tag {tag}; its events are dropped and counted as unrouted{more}"
-            );
+        if stream.is_none() && fork.is_none() && operators.is_none() {
+            self.warn_of_unrouted(tag.as_bytes(), "no output's Match accepts");
         }
         Lane {
             tag: tag.clone(),
             filters,
             processors,
             operators,
-            routes,
+            routes: routes.unwrap_or_default(),
             stream,
+            fork,
         }
+    }
+
+    /// A way for each group of outputs that get the same events of a tag.
+    fn branches(&self, tag: &Tag, routes: Vec<(usize, Taken)>) -> Vec<Branch> {
+        let mut groups: Vec<(Vec<usize>, Taken, Option<Processors>)> = Vec::new();
+        for (place, taken_by) in routes {
+            let Some(route) = self.stages.routes.get(place) else {
+                continue;
+            };
+            let same = groups.iter_mut().find(|(_, known, processors)| {
+                *known == taken_by && processors.is_none() && route.processors.is_none()
+            });
+            match same {
+                Some((outputs, ..)) => outputs.push(place),
+                None => groups.push((vec![place], taken_by, route.processors.clone())),
+            }
+        }
+        let branch = |(outputs, taken_by, processors): (Vec<usize>, _, _)| Branch {
+            stream: self.stream(tag, &outputs),
+            outputs,
+            taken_by,
+            processors,
+        };
+        groups.into_iter().map(branch).collect()
+    }
+
+    fn stream(&self, tag: &Tag, outputs: &[usize]) -> Arc<Stream> {
+        let inboxes: Vec<_> = outputs
+            .iter()
+            .filter_map(|&place| self.stages.routes.get(place))
+            .map(|route| Arc::clone(&route.inbox))
+            .collect();
+        let kept = self.keeping.as_ref().map(|keeping| {
+            let may_fall_behind = keeping.may_fall_behind;
+            Kept::new(&keeping.disk, &self.source, tag, &inboxes, may_fall_behind)
+        });
+        Stream::new(
+            tag.clone(),
+            Arc::clone(&self.source),
+            inboxes,
+            Arc::clone(&self.budget),
+            Arc::clone(&self.stages.pool),
+            self.stages.linger,
+            kept,
+        )
     }
 }
 
@@ -429,7 +534,7 @@ impl Session for TagSession {
             return;
         }
         if lane.filters.is_empty() {
-            if lane.stream.is_some() {
+            if lane.is_routed() {
                 run.block.push(event);
             } else {
                 self.tally.unrouted += 1;
@@ -452,7 +557,7 @@ impl Session for TagSession {
                 return;
             }
         }
-        if lane.stream.is_none() {
+        if !lane.is_routed() {
             self.tally.unrouted += 1;
             self.tally.unrouted_bytes += bytes;
         } else if view.changed() {
@@ -517,7 +622,9 @@ impl Session for TagSession {
         let tally = std::mem::take(&mut self.tally);
         self.dispatcher.book(tally, &mut self.runner.filtered);
         for lane in self.dispatcher.lanes() {
-            if let Some(stream) = &lane.stream {
+            let forked = lane.fork.iter().flat_map(|fork| &fork.branches);
+            let streams = forked.map(|branch| &branch.stream).chain(&lane.stream);
+            for stream in streams {
                 stream.seal();
             }
         }
@@ -542,7 +649,13 @@ impl Session for TagSession {
                 );
             } else {
                 let receipts = receipt.as_slice();
-                self.dispatcher.store(&run.lane, &run.block, receipts);
+                self.dispatcher.store(
+                    &run.lane,
+                    &run.block,
+                    receipts,
+                    &mut self.runner.sorter,
+                    &mut self.tally,
+                );
             }
             run.block.clear();
             if self.spare.is_empty() && run.block.capacity() <= SPARE_MAX {

@@ -11,6 +11,7 @@
 //! Every connection goes on to the new filters and outputs at its next commit (`switch.rs`). Nothing is changed before
 //! everything that can fail has been done.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +133,15 @@ impl Engine {
         let mut stays = vec![false; self.inputs.len()];
         let mut order = Vec::new();
         let mut processors = Vec::new();
+        let mut chosen = HashMap::new();
         for (place, mut planned) in inputs.into_iter().enumerate() {
             order.push(Arc::clone(&planned.name));
+            chosen.extend(
+                planned
+                    .routes
+                    .take()
+                    .map(|routes| (place, Arc::new(routes))),
+            );
             for link in std::mem::take(&mut planned.processors) {
                 processors.push((place, link));
             }
@@ -178,6 +186,7 @@ impl Engine {
         let stages = Arc::new(Stages {
             chain,
             routes,
+            chosen,
             pool: Arc::clone(&self.pool),
             linger: service.flush,
             _alive: alive,

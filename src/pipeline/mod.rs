@@ -14,6 +14,7 @@ mod engine;
 mod fare;
 mod files;
 mod foreign;
+mod fork;
 mod identity;
 mod lanes;
 mod monitor;
@@ -21,6 +22,7 @@ mod outputs;
 mod queue;
 mod release;
 mod retry;
+mod routes;
 mod service;
 mod storage;
 mod switch;
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use build::{Plan, plan, settings_of};
+pub use routes::{Named, chosen};
 pub use service::Service;
 pub use storage::Storage;
 

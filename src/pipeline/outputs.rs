@@ -73,6 +73,7 @@ impl Outputs {
         for (mut planned, kept) in planned.into_iter().zip(kept) {
             self.share(&mut planned.dead_letters);
             let matcher = planned.matcher.clone();
+            let processors = planned.processors.take();
             let live = kept.unwrap_or_else(|| {
                 let follows = |live: &LiveOutput| live.is_followed_by(&planned);
                 let place = before.iter().position(follows);
@@ -83,6 +84,7 @@ impl Outputs {
                 matcher,
                 inbox: Arc::clone(&live.inbox),
                 ledger: Arc::clone(&live.ledger),
+                processors,
             });
             self.live.push(live);
         }

@@ -48,6 +48,8 @@ mod reload;
 mod retry;
 // The configurations of the FireLens examples.
 mod firelens;
+// Routes of an input, and processors of an output.
+mod routes;
 // Several inputs, several outputs.
 mod routing;
 // Objects in a bucket.

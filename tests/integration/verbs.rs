@@ -126,3 +126,24 @@ fn check_names_the_destination_that_does_not_answer() {
         "{said}"
     );
 }
+
+#[test]
+fn explain_says_where_the_routes_of_an_input_lead() {
+    let yaml = "pipeline:
+  inputs:
+    - name: dummy
+      routes: {logs: [{name: a, to: {outputs: [only]}}]}
+  outputs:
+    - {name: 'null', alias: only}
+    - {name: 'null', match: '*'}
+";
+    let (status, said, _) = told(Folder::new("a.yaml", yaml).ask(&["explain", "-c", "a.yaml"]));
+    assert_eq!(status, Some(0));
+    assert!(
+        said.contains("    to output only (by its routes)\n"),
+        "{said}"
+    );
+    for words in ["to output null.1", "takes nothing", "no output takes"] {
+        assert!(!said.contains(words), "{words} in\n{said}");
+    }
+}

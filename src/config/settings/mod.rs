@@ -332,9 +332,7 @@ impl<'a> Settings<'a> {
     pub fn nested(&mut self, key: &'static str) -> Option<&'a Node> {
         self.known.entry(key).or_insert(Use::Single);
         self.maps.insert(key);
-        let mut entries = self.section.nested.iter();
-        let found = entries.find(|entry| entry.key == key);
-        found.map(|entry| &entry.value)
+        self.section.map_of(key)
     }
 
     /// The sections of the file that a key names; none if it cannot be read, which is reported.

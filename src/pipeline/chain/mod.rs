@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use self::receipts::Receipts;
 use super::dispatch::{Dispatcher, Lane, Tally};
+use super::fork::Sorter;
 use crate::budget::Charge;
 use crate::event::{Block, Event, Receipt};
 use crate::filter::{Link, Operator, Outbox, Passage, Scratch, Verdict, View, Way};
@@ -100,6 +101,7 @@ pub(super) struct Runner {
     out: Block,
     /// Of the events at work, and of those that come out because of them.
     receipts: Vec<Receipt>,
+    pub(super) sorter: Sorter,
     /// What each filter of the chain has done and is not booked yet.
     pub(super) filtered: Vec<Filtered>,
 }
@@ -166,7 +168,7 @@ impl Runner {
             // Neighbours with one tag go together.
             for tags in moved.tags.chunk_by(|one, other| one == other) {
                 let Some(tag) = tags.first() else { continue };
-                let lane = dispatcher.lane(tag);
+                let lane = dispatcher.lane_of_given(tag);
                 self.work(dispatcher, &lane, tally, |passing| {
                     for (event, passage) in events.by_ref().take(tags.len()) {
                         // Processors see what their input took, once.
@@ -202,7 +204,8 @@ impl Runner {
             tally,
             now,
         });
-        dispatcher.store(lane, &self.out, &self.receipts);
+        let receipts = &self.receipts;
+        dispatcher.store(lane, &self.out, receipts, &mut self.sorter, tally);
         self.out.clear();
         let Some(mut state) = state else { return };
         let own = self.receipts.get(..own).unwrap_or_default();

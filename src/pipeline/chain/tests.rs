@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -162,7 +163,9 @@ impl Bench {
                 matcher: Matcher::all(),
                 inbox: Arc::clone(&inbox),
                 ledger: Arc::new(RouteLedger::new(name)),
+                processors: None,
             }],
+            chosen: HashMap::new(),
             pool: Arc::new(Pool::new(BATCH_MAX)),
             linger: Duration::ZERO,
             _alive: watch::Sender::new(()),

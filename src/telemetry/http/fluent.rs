@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::text::Stamped;
+use crate::event::DropReason;
 use crate::telemetry::board::{Board, HealthRule, Holding, Plugins, View};
 use crate::telemetry::family::{Family, Kind, Value};
 use crate::telemetry::ledger::Filtered;
@@ -154,7 +155,11 @@ pub(super) fn metrics(view: &View) -> Metrics {
             errors: failures.errors,
             retries: failures.retries,
             retries_failed: failures.retries_failed,
-            dropped_records: output.ledger.dropped().map(|(_, count)| count).sum(),
+            // What processors drop, as they were told to, is no loss.
+            dropped_records: (output.ledger.dropped())
+                .filter(|(reason, _)| *reason != DropReason::Filtered)
+                .map(|(_, count)| count)
+                .sum(),
             retried_records: failures.retried_records,
         };
         (output.ledger.name().to_owned(), metrics)

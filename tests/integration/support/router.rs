@@ -15,6 +15,7 @@ pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A router to be started.
 pub(crate) struct Router {
+    file: &'static str,
     service: String,
     sections: String,
     environment: Vec<(String, String)>,
@@ -25,6 +26,7 @@ impl Router {
     /// A router that flushes often and has no section yet.
     pub(crate) fn new() -> Self {
         let router = Self {
+            file: "sluice.conf",
             service: "[SERVICE]\n".to_owned(),
             sections: String::new(),
             environment: Vec::new(),
@@ -36,6 +38,15 @@ impl Router {
             .service("Flush", "0.05")
             .service("scheduler.base", "1")
             .service("scheduler.cap", "1")
+    }
+
+    /// A router with this configuration in YAML, which takes no sections.
+    pub(crate) fn yaml(text: &str) -> Self {
+        Self {
+            file: "sluice.yaml",
+            service: text.to_owned(),
+            ..Self::new()
+        }
     }
 
     /// Adds a line to `[SERVICE]`.
@@ -121,11 +132,11 @@ impl Router {
 
     /// Starts it and waits for nothing.
     pub(crate) fn launch(self) -> Running {
-        let config = self.folder.path().join("sluice.conf");
+        let config = self.folder.path().join(self.file);
         std::fs::write(&config, self.config()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command
-            .args(["-c", "sluice.conf"])
+            .args(["-c", self.file])
             .current_dir(self.folder.path())
             .env_clear()
             .envs(self.environment);
@@ -175,7 +186,7 @@ impl Running {
 
     /// Writes the configuration of another router into its folder.
     pub(crate) fn configure(&self, other: &Router) {
-        std::fs::write(self.path("sluice.conf"), other.config()).unwrap();
+        std::fs::write(self.path(other.file), other.config()).unwrap();
     }
 
     /// Connects to the first forward input.
