@@ -1,14 +1,16 @@
-//! Handing a listening socket over at a reload: when an input has to be made anew, the one that takes its place listens on the
-//! same socket, so that there is no moment at which nobody listens and no peer in the queue is turned away.
+//! Handing a socket over at a reload: when an input has to be made anew, the one that takes its place listens on the
+//! same socket, so that there is no moment at which nobody listens and no peer, and no datagram, in the queue is turned away.
 //!
 //! The pipeline binds the new input in the name of the old ones that will leave ([`bind`]). A listener that finds its address in
 //! use takes a duplicate of the socket of one of those. Once the new inputs run, the old ones [`give_up`]: they accept nobody
-//! more and serve the peers they have.
+//! more and serve the peers they have. A socket of datagrams goes over likewise: the old input takes its last ones and ends before
+//! the new one begins, and what comes meanwhile waits in the socket.
 
 use std::cell::RefCell;
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Input;
+use super::datagram;
 use super::listen::{Address, Shared};
 
 /// An input of this process; no two have the same.
@@ -24,11 +26,25 @@ impl InputId {
     }
 }
 
-/// A listener of this process.
+/// A socket of this process.
 struct Open {
     owner: InputId,
     address: Address,
-    socket: Weak<Shared>,
+    socket: Kept,
+}
+
+enum Kept {
+    Listener(Weak<Shared>),
+    Datagrams(Weak<datagram::Socket>),
+}
+
+impl Kept {
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Listener(socket) => socket.strong_count() > 0,
+            Self::Datagrams(socket) => socket.strong_count() > 0,
+        }
+    }
 }
 
 static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
@@ -56,7 +72,9 @@ pub fn bind(input: &mut dyn Input, owner: InputId, leaving: &[InputId]) -> Resul
 /// Has an input accept no more peers; its sockets close unless another input has taken them over.
 pub fn give_up(owner: InputId) {
     for entry in open().extract_if(.., |entry| entry.owner == owner) {
-        if let Some(socket) = entry.socket.upgrade() {
+        if let Kept::Listener(socket) = entry.socket
+            && let Some(socket) = socket.upgrade()
+        {
             socket.give_up();
         }
     }
@@ -64,9 +82,18 @@ pub fn give_up(owner: InputId) {
 
 /// Notes a listener, if it is bound for an input of the pipeline.
 pub(super) fn note(address: &Address, socket: Weak<Shared>) {
+    keep(address, Kept::Listener(socket));
+}
+
+/// Notes a socket of datagrams likewise.
+pub(super) fn note_datagrams(address: &Address, socket: &Arc<datagram::Socket>) {
+    keep(address, Kept::Datagrams(Arc::downgrade(socket)));
+}
+
+fn keep(address: &Address, socket: Kept) {
     let owner = BINDING.with_borrow(|binding| binding.as_ref().map(|(owner, _)| *owner));
     let mut open = open();
-    open.retain(|entry| entry.socket.strong_count() > 0);
+    open.retain(|entry| entry.socket.is_open());
     if let Some(owner) = owner {
         open.push(Open {
             owner,
@@ -76,15 +103,30 @@ pub(super) fn note(address: &Address, socket: Weak<Shared>) {
     }
 }
 
-/// The socket on this address of an input that is leaving.
-pub(super) fn left_behind(address: &Address) -> Option<std::sync::Arc<Shared>> {
+/// The listener on this address of an input that is leaving.
+pub(super) fn left_behind(address: &Address) -> Option<Arc<Shared>> {
+    find_left(address, |socket| match socket {
+        Kept::Listener(socket) => socket.upgrade(),
+        Kept::Datagrams(_) => None,
+    })
+}
+
+/// The socket of datagrams likewise.
+pub(super) fn datagrams_left_behind(address: &Address) -> Option<Arc<datagram::Socket>> {
+    find_left(address, |socket| match socket {
+        Kept::Datagrams(socket) => socket.upgrade(),
+        Kept::Listener(_) => None,
+    })
+}
+
+fn find_left<S>(address: &Address, socket: impl Fn(&Kept) -> Option<Arc<S>>) -> Option<Arc<S>> {
     BINDING.with_borrow(|binding| {
         let (_, leaving) = binding.as_ref()?;
         let open = open();
         let mut fitting = open
             .iter()
             .filter(|entry| leaving.contains(&entry.owner) && entry.address == *address);
-        fitting.find_map(|entry| entry.socket.upgrade())
+        fitting.find_map(|entry| socket(&entry.socket))
     })
 }
 

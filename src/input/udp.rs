@@ -109,10 +109,7 @@ mod tests {
             socket: None,
         });
         udp.bind().unwrap();
-        let Some(Datagrams::Udp(socket)) = &udp.socket else {
-            panic!("no UDP")
-        };
-        let address = socket.local_addr().unwrap();
+        let address = udp.socket.as_ref().unwrap().local_address();
         let keeper = Keeper::default();
         let (context, phase) = keeper.context(1 << 20);
         let running = tokio::spawn(udp.run(context));

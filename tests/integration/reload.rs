@@ -1,3 +1,5 @@
+use std::net::UdpSocket;
+
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -119,6 +121,48 @@ fn connections_of_an_unchanged_input_go_on_to_the_new_outputs() {
     assert!(
         closing.ends_with("file.0: delivered 2, left behind 0"),
         "{closing}"
+    );
+}
+
+#[test]
+fn a_socket_of_datagrams_goes_to_the_input_that_takes_its_place() {
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = free.local_addr().unwrap();
+    drop(free);
+    let with = |size| {
+        let port = to.port().to_string();
+        let settings = [
+            ("Listen", "127.0.0.1"),
+            ("Port", &*port),
+            ("Tag", "datagrams"),
+            ("Format", "none"),
+            ("Buffer_Size", size),
+        ];
+        router()
+            .forward(&[])
+            .section("INPUT", "udp", &settings)
+            .file("all.txt", &[("Match", "*"), ("Format", "plain")])
+    };
+    let mut router = with("32").start();
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let send = |number: usize| {
+        let sent = peer.send_to(format!("{number}\n").as_bytes(), to);
+        sent.unwrap();
+    };
+    for round in 0..10 {
+        router.configure(&with(["33", "32"][round % 2]));
+        send(2 * round);
+        reload(&router);
+        // The old input has closed; had it taken the socket with it, this one would be refused.
+        send(2 * round + 1);
+    }
+    router.terminate();
+    router.end();
+    let text = std::fs::read_to_string(router.path("all.txt")).unwrap();
+    let expected = (0..20).map(|number| format!("{{\"log\":\"{number}\"}}"));
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        expected.collect::<Vec<_>>()
     );
 }
 
