@@ -3,8 +3,11 @@
 mod datagram;
 mod dummy;
 mod exec;
+mod fluentbit_metrics;
 mod forward;
 mod handover;
+mod head;
+mod health;
 mod http;
 mod ingest;
 mod lines;
@@ -133,7 +136,10 @@ type Build = fn(&mut Settings<'_>, &Parsers) -> Box<dyn Input>;
 const INPUTS: &[(&str, Build)] = &[
     ("dummy", dummy::build),
     ("exec", exec::build),
+    ("fluentbit_metrics", fluentbit_metrics::build),
     ("forward", forward::build),
+    ("head", head::build),
+    ("health", health::build),
     ("http", http::build),
     ("random", random::build),
     ("stdin", stdin::build),
