@@ -35,8 +35,14 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Writes to standard error. Nobody has to read it.
+fn say(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    drop(write!(std::io::stderr(), "{text}"));
+}
+
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("sluice: {error}");
+    say(format_args!("sluice: {error}\n"));
     ExitCode::FAILURE
 }
 
@@ -111,13 +117,16 @@ fn prepare(invocation: &Invocation, problems: &mut Problems) -> Result<(Config, 
     if let Some(folder) = &invocation.workdir
         && let Err(error) = std::env::set_current_dir(folder)
     {
-        eprintln!("sluice: cannot change to {}: {error}", folder.display());
+        say(format_args!(
+            "sluice: cannot change to {}: {error}\n",
+            folder.display()
+        ));
         return Err(ExitCode::from(EXIT_SETUP));
     }
     let read = read(invocation, problems);
     if problems.has_errors() {
-        eprint!("{}", problems.report());
-        eprintln!("[error] configuration file contains errors, aborting.");
+        say(problems.report());
+        say("[error] configuration file contains errors, aborting.\n");
         return Err(ExitCode::FAILURE);
     }
     Ok(read)
@@ -127,7 +136,7 @@ fn explain(invocation: &Invocation) -> ExitCode {
     let mut problems = Problems::with_readings();
     match prepare(invocation, &mut problems) {
         Ok((config, _)) => {
-            eprint!("{}", problems.report());
+            say(problems.report());
             let sections = &invocation.sections;
             print(&cli::explain::explain(
                 &config,
@@ -141,11 +150,11 @@ fn explain(invocation: &Invocation) -> ExitCode {
 
 fn check(invocation: &Invocation) -> ExitCode {
     let mut problems = Problems::strict();
-    let (config, _) = match prepare(invocation, &mut problems) {
+    let (_, plan) = match prepare(invocation, &mut problems) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    eprint!("{}", problems.report());
+    say(problems.report());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -153,24 +162,17 @@ fn check(invocation: &Invocation) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
     };
-    let destinations = cli::check::destinations(&config, &invocation.sections);
-    let findings = runtime.block_on(cli::check::ask(destinations));
+    let findings = runtime.block_on(cli::check::ask(&plan));
     // A name that is still being looked up must not hold up the exit.
     runtime.shutdown_background();
-    let mut silent = false;
     for finding in &findings {
-        silent |= finding.answer.is_err();
-        let level = if finding.answer.is_ok() {
-            " info"
-        } else {
-            "error"
-        };
-        eprintln!("[{level}] [check] {finding}");
+        let level = if finding.is_good() { " info" } else { "error" };
+        say(format_args!("[{level}] [check] {finding}\n"));
     }
-    if silent {
+    if !findings.iter().all(cli::check::Finding::is_good) {
         return ExitCode::FAILURE;
     }
-    eprintln!("configuration test is successful");
+    say("configuration test is successful\n");
     ExitCode::SUCCESS
 }
 
@@ -180,7 +182,7 @@ fn convert(invocation: &Invocation) -> ExitCode {
     };
     let mut problems = Problems::default();
     let text = cli::convert::convert(path, &mut problems);
-    eprint!("{}", problems.report());
+    say(problems.report());
     if problems.has_errors() {
         return ExitCode::FAILURE;
     }
@@ -199,8 +201,8 @@ fn dry_run(invocation: &Invocation) -> ExitCode {
     let mut problems = Problems::strict();
     match prepare(invocation, &mut problems) {
         Ok(_) => {
-            eprint!("{}", problems.report());
-            eprintln!("configuration test is successful");
+            say(problems.report());
+            say("configuration test is successful\n");
             ExitCode::SUCCESS
         }
         Err(code) => code,

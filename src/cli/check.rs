@@ -1,284 +1,67 @@
-//! `sluice check`: whether the destinations of a configuration answer.
+//! `sluice check`: whether the destinations of a configuration would take events.
 //!
-//! Each is looked up and connected to, all at the same time, within five seconds. Nothing is sent.
+//! Every output asks its own, over the connections that it would deliver by: names, proxies, TLS and credentials are those of a run.
+//! All ask at the same time, within a deadline, and nothing is stored.
+//!
+//! | output | asks | finds out |
+//! |---|---|---|
+//! | `cloudwatch_logs`, `cloudwatch` | `PutLogEvents` to a stream that does not exist | credentials, `logs:PutLogEvents`, whether the group exists |
+//! | `kinesis_firehose`, `firehose`, `kinesis_streams`, `kinesis` | for no record to be put | credentials, the permission to put, whether the stream exists |
+//! | `s3` | for a part of an upload that does not exist | credentials, `s3:PutObject`, whether the bucket exists |
+//! | `es`, `opensearch` | for an empty `_bulk` | credentials |
+//! | `forward` | nothing, after the handshake | keys and users |
+//! | `http` | nothing | the connection |
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use crate::config::{Config, Place, Problems, Section, SectionKind, Settings, value};
+use crate::config::Place;
+use crate::pipeline::Plan;
 
-/// How long looking up, and then connecting, may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long an output may take, credentials included.
+const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Where an output sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    /// The output: its plugin and its place.
-    pub output: String,
-    /// Where the section stands.
-    pub place: Place,
-    /// The host.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// What became of a destination.
+/// What became of an output's question.
 #[derive(Debug)]
 pub struct Finding {
-    /// Which one.
-    pub destination: Destination,
-    /// The address that answered, or why none did.
-    pub answer: Result<SocketAddr, String>,
+    /// Where its section stands.
+    place: Place,
+    /// The output.
+    output: String,
+    /// What was found, or what stands against it; nothing where there is nothing to ask.
+    answer: Option<Result<String, String>>,
+}
+
+impl Finding {
+    /// Whether nothing stands against it.
+    pub fn is_good(&self) -> bool {
+        !matches!(self.answer, Some(Err(_)))
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Destination {
-            output,
-            place,
-            host,
-            port,
-        } = &self.destination;
-        match &self.answer {
-            Ok(address) => write!(
-                f,
-                "{place}: output {output}: {host}:{port} answers ({address})"
-            ),
-            Err(error) => write!(f, "{place}: output {output}: {host}:{port} {error}"),
+        let said = match &self.answer {
+            Some(Ok(said) | Err(said)) => said,
+            None => "there is nothing to ask",
+        };
+        write!(f, "{}: output {}: {said}", self.place, self.output)
+    }
+}
+
+/// Has all outputs ask at once; the findings come in their order.
+pub async fn ask(plan: &Plan) -> Vec<Finding> {
+    let questions = plan.outputs().map(|(place, name, output)| async move {
+        let late = || format!("no answer within {} s", DEADLINE.as_secs());
+        let answer = timeout(DEADLINE, output.check()).await;
+        Finding {
+            place: place.clone(),
+            output: name.to_owned(),
+            answer: answer.unwrap_or_else(|_| Some(Err(late()))),
         }
-    }
-}
-
-/// The outputs that take `host` and `port`, with the port they send to unless told otherwise.
-const BY_HOST: [(&str, u16); 12] = [
-    ("datadog", 443),
-    ("es", 9200),
-    ("forward", 24224),
-    ("gelf", 12201),
-    ("http", 80),
-    ("loki", 3100),
-    ("opensearch", 9200),
-    ("opentelemetry", 80),
-    ("prometheus_remote_write", 80),
-    ("splunk", 8088),
-    ("syslog", 514),
-    ("tcp", 5170),
-];
-
-/// The outputs that send to a service of AWS, with the service's part of the host name.
-const BY_REGION: [(&str, &str); 7] = [
-    ("cloudwatch", "logs"),
-    ("cloudwatch_logs", "logs"),
-    ("firehose", "firehose"),
-    ("kinesis", "kinesis"),
-    ("kinesis_firehose", "firehose"),
-    ("kinesis_streams", "kinesis"),
-    ("s3", "s3"),
-];
-
-/// The destinations of a configuration and of the sections of the command line; outputs that send
-/// nowhere, such as `stdout`, have none.
-pub fn destinations(config: &Config, extra: &[Section]) -> Vec<Destination> {
-    let sections = config.sections.iter().chain(extra);
-    let outputs = sections.filter(|section| section.kind == SectionKind::Output);
-    outputs
-        .filter_map(|section| destination(section, config))
-        .collect()
-}
-
-fn destination(section: &Section, config: &Config) -> Option<Destination> {
-    // What is wrong with the section is reported by those who read it to run it.
-    let mut problems = Problems::default();
-    let mut settings = Settings::new(section, &config.variables, &mut problems);
-    let plugin = settings.name().to_owned();
-    let active = settings.text("active");
-    if active.is_some_and(|text| value::flag(&text) == Some(false) || text == "0") {
-        return None;
-    }
-    let of_plugin = |table: &[(&'static str, u16)]| {
-        let row = table.iter().find(|(name, _)| *name == plugin);
-        row.map(|(_, port)| *port)
-    };
-    let service = BY_REGION.iter().find(|(name, _)| *name == plugin);
-    let (host, port) = if let Some((_, service)) = service {
-        of_service(&mut settings, service, config)?
-    } else {
-        let port = of_plugin(&BY_HOST)?;
-        let host = settings.text("host");
-        (host.unwrap_or_else(|| "127.0.0.1".to_owned()), port)
-    };
-    Some(Destination {
-        output: plugin,
-        place: section.place.clone(),
-        host,
-        port: settings.port("port").unwrap_or(port),
-    })
-}
-
-/// The host and port of a service, or of what `endpoint` puts in its place.
-fn of_service(
-    settings: &mut Settings<'_>,
-    service: &str,
-    config: &Config,
-) -> Option<(String, u16)> {
-    if let Some(endpoint) = settings.text("endpoint") {
-        let port = if endpoint.starts_with("http://") {
-            80
-        } else {
-            443
-        };
-        let host = endpoint
-            .trim_start_matches("http://")
-            .trim_start_matches("https://");
-        let host = host.split('/').next().unwrap_or(host);
-        return Some(match host.rsplit_once(':') {
-            Some((host, number)) if number.parse::<u16>().is_ok() => {
-                (host.to_owned(), number.parse().unwrap_or(port))
-            }
-            _ => (host.to_owned(), port),
-        });
-    }
-    let from_variable = || {
-        let names = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-        names
-            .iter()
-            .find_map(|name| config.variables.get(name))
-            .map(str::to_owned)
-    };
-    let region = settings.text("region").or_else(from_variable)?;
-    let suffix = if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
-    Some((format!("{service}.{region}.{suffix}"), 443))
-}
-
-/// Asks all destinations at once; the findings come in the order of the destinations.
-pub async fn ask(destinations: Vec<Destination>) -> Vec<Finding> {
-    let mut asked = JoinSet::new();
-    for (number, destination) in destinations.into_iter().enumerate() {
-        asked.spawn(async move {
-            let answer = connect(&destination.host, destination.port).await;
-            let finding = Finding {
-                destination,
-                answer,
-            };
-            (number, finding)
-        });
-    }
-    let mut findings = asked.join_all().await;
-    findings.sort_by_key(|(number, _)| *number);
-    findings.into_iter().map(|(_, finding)| finding).collect()
-}
-
-/// The first address that accepts a connection.
-async fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
-    let found = timeout(DEADLINE, lookup_host((host, port)))
-        .await
-        .map_err(|_| format!("cannot be looked up: no answer in {} s", DEADLINE.as_secs()))?
-        .map_err(|error| format!("cannot be looked up: {error}"))?;
-    let mut last = "has no address".to_owned();
-    let addresses: Vec<SocketAddr> = found.collect();
-    // All addresses share the deadline: a host with many that are silent must not take minutes.
-    let share = DEADLINE / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    for address in addresses {
-        last = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => return Ok(address),
-            Ok(Err(error)) => format!("cannot be connected to: {error} ({address})"),
-            Err(_) => format!(
-                "cannot be connected to: no answer in {} s ({address})",
-                share.as_secs()
-            ),
-        };
-    }
-    Err(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Variables;
-
-    fn read(text: &str) -> Vec<Destination> {
-        let folder = tempfile::tempdir().unwrap();
-        let main = folder.path().join("main.conf");
-        std::fs::write(&main, text).unwrap();
-        let variables = Variables::from_pairs([("AWS_REGION", "us-east-2")]);
-        let config = crate::config::load(&main, variables, &mut Problems::default());
-        destinations(&config, &[])
-    }
-
-    #[test]
-    fn destinations_come_from_host_region_and_endpoint() {
-        for (lines, expected) in [
-            ("Name http\n  Host h\n  Port 81", Some(("h", 81))),
-            ("Name es", Some(("127.0.0.1", 9200))),
-            (
-                "Name cloudwatch_logs\n  Region eu-west-1",
-                Some(("logs.eu-west-1.amazonaws.com", 443)),
-            ),
-            (
-                "Name firehose",
-                Some(("firehose.us-east-2.amazonaws.com", 443)),
-            ),
-            (
-                "Name kinesis_streams\n  Region cn-north-1",
-                Some(("kinesis.cn-north-1.amazonaws.com.cn", 443)),
-            ),
-            (
-                "Name s3\n  Endpoint http://localhost:9000/x",
-                Some(("localhost", 9000)),
-            ),
-            (
-                "Name s3\n  Endpoint minio\n  Port 9001",
-                Some(("minio", 9001)),
-            ),
-            ("Name stdout", None),
-            ("Name http\n  Active off", None),
-        ] {
-            let found = read(&format!("[OUTPUT]\n  {lines}\n"));
-            let found = found.first().map(|found| (found.host.as_str(), found.port));
-            assert_eq!(found, expected, "{lines}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_destination_answers_or_says_why_not() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let open = listener.local_addr().unwrap().port();
-        let closed = {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let destination = |host: &str, port| Destination {
-            output: "http".to_owned(),
-            place: Place::command_line(),
-            host: host.to_owned(),
-            port,
-        };
-        let findings = ask(vec![
-            destination("127.0.0.1", open),
-            destination("127.0.0.1", closed),
-            destination("no.such.host.invalid", 80),
-        ])
-        .await;
-        assert!(findings[0].answer.is_ok(), "{}", findings[0]);
-        assert!(
-            findings[1].to_string().contains("cannot be connected to"),
-            "{}",
-            findings[1]
-        );
-        assert!(
-            findings[2].to_string().contains("cannot be looked up"),
-            "{}",
-            findings[2]
-        );
-    }
+    });
+    join_all(questions).await
 }

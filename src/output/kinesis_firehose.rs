@@ -24,7 +24,7 @@ use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::aws::{Aws, Failure, Lazy, Session, abridged, classify, hand_over, unmarked};
+use super::aws::{Aws, Failure, Lazy, Question, Session, abridged, classify, hand_over, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
 use super::records::{self, Api, Content, Format, Joining, Line};
@@ -112,6 +112,22 @@ impl KinesisFirehose {
     }
 }
 
+impl KinesisFirehose {
+    /// Puts no record at all, which the service refuses.
+    async fn ask(&self) -> Result<String, String> {
+        let question = Question {
+            target: &format!("delivery stream {}", self.stream),
+            action: "firehose:PutRecordBatch",
+        };
+        let body = serde_json::json!({ "DeliveryStreamName": self.stream, "Records": [] });
+        let destination = Destination {
+            group: "".into(),
+            name: self.stream.clone(),
+        };
+        question.sort(&self.put(&destination, body.to_string().into()).await)
+    }
+}
+
 async fn put(client: &Client, destination: &Destination, body: Bytes) -> Result<Answer, Failure> {
     let call = client
         .put_record_batch()
@@ -176,5 +192,9 @@ impl Output for KinesisFirehose {
 
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
         Box::pin(self.put(destination, body))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.ask().await) })
     }
 }

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::aws::{Aws, Call, Failure, Payload, Reply, Signed, json_failure, unmarked};
+use super::aws::{Aws, Call, Failure, Payload, Question, Reply, Signed, json_failure, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
 use super::records::{self, Api, Content, Format, Joining, Line, PartitionKey};
@@ -140,6 +140,18 @@ impl KinesisStreams {
     }
 }
 
+impl KinesisStreams {
+    /// Puts no record at all, which the service refuses.
+    async fn ask(&self) -> Result<String, String> {
+        let question = Question {
+            target: &format!("stream {}", self.stream),
+            action: "kinesis:PutRecords",
+        };
+        let body = serde_json::json!({ "StreamName": self.stream, "Records": [] });
+        question.sort(&self.put(body.to_string().into()).await)
+    }
+}
+
 /// Sorts an answer.
 fn answer(reply: &Reply) -> Result<Answer, Failure> {
     if reply.status != 200 {
@@ -196,6 +208,10 @@ impl Output for KinesisStreams {
 
     fn send<'a>(&'a self, _: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
         Box::pin(self.put(body))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.ask().await) })
     }
 }
 

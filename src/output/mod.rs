@@ -1,6 +1,6 @@
 //! Outputs: the trait, the registry, and the words in which an output and its delivery speak.
 //!
-//! An output has two verbs. *encode* writes events into one request's body within the service's limits; it is pure. *send* is one
+//! An output has two verbs, and *check* for the command line. *encode* writes events into one request's body within the service's limits; it is pure. *send* is one
 //! call, and its [`Answer`] says what became of the events. An output holds no loop and no sleep: whether and when something is
 //! sent again is decided elsewhere, in one place.
 
@@ -245,6 +245,15 @@ pub trait Output: Send + Sync {
     /// It is dropped when no more requests come.
     fn tend(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
+    }
+
+    /// Asks the destination, by a request that stores nothing, whether it would take events: for `sluice check`. `None` where there
+    /// is nothing to ask.
+    ///
+    /// # Errors
+    /// A sentence that says what stands against it; else one that says what was found.
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(std::future::ready(None))
     }
 
     /// Sends what is left, after the last request. It may be dropped when there is no more time.

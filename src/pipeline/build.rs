@@ -40,6 +40,14 @@ pub struct Plan {
     pub(super) levels: Vec<(String, Level)>,
 }
 
+impl Plan {
+    /// The outputs, each with the place of its section and its name.
+    pub fn outputs(&self) -> impl Iterator<Item = (&Place, &str, &Arc<dyn output::Output>)> {
+        let outputs = self.outputs.iter();
+        outputs.map(|planned| (&planned.place, &*planned.name, &planned.output))
+    }
+}
+
 /// Makes a plan from a configuration and the sections of the command line; mistakes go to `problems`, and only without errors
 /// there the plan is worth running.
 pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut Problems) -> Plan {
@@ -117,6 +125,8 @@ pub(super) struct PlannedFilter {
 /// An output as its section says.
 pub(super) struct PlannedOutput {
     pub(super) identity: Identity,
+    /// Where its section stands.
+    pub(super) place: Place,
     pub(super) plugin: String,
     pub(super) name: String,
     /// `PLUGIN.N`, whatever its alias.
@@ -401,6 +411,7 @@ impl<'a> Builder<'a> {
         let service = (service.retry, service.json, letters);
         active.then(|| PlannedOutput {
             identity: Identity::of_output(section, self.config, service),
+            place: section.place.clone(),
             plugin,
             is_alias,
             name,

@@ -14,6 +14,8 @@ mod support;
 mod acks;
 // What happens while a destination takes nothing.
 mod backpressure;
+// Whether destinations would take events, asked before a run.
+mod check;
 // What a user with mistakes in the configuration is told.
 mod config_errors;
 // Groups, streams and retention made on demand.

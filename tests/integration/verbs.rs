@@ -121,7 +121,7 @@ fn check_names_the_destination_that_does_not_answer() {
     assert_eq!(status, Some(1), "{said}");
     assert!(
         said.contains(&format!(
-            "a.conf:3:1: output forward: 127.0.0.1:{port} cannot be connected to"
+            "a.conf:3:1: output forward.0: cannot connect to 127.0.0.1:{port}: Connection refused"
         )),
         "{said}"
     );
@@ -146,4 +146,19 @@ fn explain_says_where_the_routes_of_an_input_lead() {
     for words in ["to output null.1", "takes nothing", "no output takes"] {
         assert!(!said.contains(words), "{words} in\n{said}");
     }
+}
+
+#[test]
+fn a_report_that_nobody_reads_changes_nothing() {
+    let folder = Folder::new("a.conf", "[INPUT]\n  Name forwrd\n");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["--dry-run", "-c", "a.conf"])
+        .current_dir(folder.0.path())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `abridge.rs` | answers made short before the SDK reads them |
 //! | `answer.rs` | what an error of a service means for the events |
+//! | `check.rs` | what it means for our permissions |
 //! | `credentials.rs` | credentials, held for all outputs of one identity |
 //! | `endpoint.rs` | where a service is reached |
 //! | `fetched.rs` | credentials from a URL of the configuration |
@@ -16,6 +17,7 @@
 
 mod abridge;
 mod answer;
+mod check;
 mod credentials;
 mod endpoint;
 mod fetched;
@@ -43,6 +45,7 @@ use tokio::sync::Mutex;
 
 pub(super) use self::abridge::abridged;
 pub(super) use self::answer::{Failure, classify, json_failure};
+pub(super) use self::check::Question;
 use self::credentials::{Provider, Vault};
 use self::endpoint::endpoint_url;
 use self::fetched::Fetched;

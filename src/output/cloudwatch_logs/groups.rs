@@ -49,6 +49,11 @@ impl Groups {
         }
     }
 
+    /// Whether a group that is missing is made.
+    pub(super) fn makes_groups(&self) -> bool {
+        self.create.is_some() && self.streams
+    }
+
     /// Makes the stream, and the group first where that is missing and may be made.
     ///
     /// # Errors

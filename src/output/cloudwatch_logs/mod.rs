@@ -44,12 +44,13 @@ use futures_util::future::BoxFuture;
 use self::groups::Groups;
 use self::names::Names;
 use self::request::Message;
-use super::aws::{Aws, Failure, Lazy, Session, classify, hand_over, unmarked};
+use super::aws::{Aws, Failure, Lazy, Question, Session, classify, hand_over, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, go};
 use crate::config::Settings;
-use crate::event::{DropReason, EventTime, Tag};
+use crate::event::{DropReason, Event, EventTime, Tag};
+use crate::msgpack::json::Json;
 
 struct CloudWatchLogs {
     client: Lazy<Client>,
@@ -134,6 +135,47 @@ impl CloudWatchLogs {
         self.groups.make(&client, &known).await
     }
 }
+
+impl CloudWatchLogs {
+    /// Puts an event into a stream of the group that does not exist: no call but `CreateLogStream` makes one.
+    async fn ask(&self) -> Result<String, String> {
+        let event = Event {
+            time: EventTime::now(),
+            metadata: &[],
+            record: CHECK,
+        };
+        let tag = Tag::new(b"sluice-check");
+        let wanted = self.names.of_item(Item { tag: &tag, event });
+        let destination = Destination {
+            name: format!("sluice-check-{:016x}", fastrand::u64(..)).into(),
+            ..wanted
+        };
+        let question = Question {
+            target: &format!("log group {}", destination.group),
+            action: "logs:PutLogEvents",
+        };
+        let mut items = std::iter::once(Item { tag: &tag, event });
+        let (now, message) = (EventTime::now(), Message::Record(Json::default()));
+        let whole = Oversized::default();
+        let encoded = request::encode(&destination, &message, whole, now, &mut items, Vec::new());
+        let answer = self.put(&destination, encoded.body).await;
+        match answer.unwrap_or_else(|answer| answer) {
+            Answer::Missing { why } if !why.contains("log group") => question.sort(&Answer::done()),
+            Answer::Missing { .. } if self.groups.makes_groups() => Ok(format!(
+                "{} does not exist and will be made, which needs logs:CreateLogGroup and logs:CreateLogStream",
+                question.target
+            )),
+            Answer::Missing { why } => Err(format!(
+                "{}: {why}; make the log group, or set auto_create_group on",
+                question.target
+            )),
+            other => question.sort(&other),
+        }
+    }
+}
+
+/// The record `{"check": "sluice"}`.
+const CHECK: &[u8] = b"\x81\xa5check\xa6sluice";
 
 /// One call.
 struct PutCall<'o> {
@@ -249,6 +291,10 @@ impl Output for CloudWatchLogs {
 
     fn prepare<'a>(&'a self, destination: &'a Destination) -> BoxFuture<'a, Result<(), Answer>> {
         Box::pin(self.make(destination))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.ask().await) })
     }
 }
 

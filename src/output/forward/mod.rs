@@ -102,4 +102,8 @@ impl Output for Forward {
         let id = self.framing.ack.then(|| frame::id_of(&body)).flatten();
         Box::pin(self.nodes.send(body, id))
     }
+
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.nodes.check().await) })
+    }
 }

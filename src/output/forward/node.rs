@@ -128,6 +128,21 @@ impl Node {
         }
     }
 
+    /// Connects and logs in, and sends nothing.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub(super) async fn check(&self) -> Result<String, DialError> {
+        self.connect().await?;
+        let (node, login) = (&self.way.address, self.way.login.is_some());
+        let how = if login {
+            "lets us in"
+        } else {
+            "accepts connections"
+        };
+        Ok(format!("{node} {how}"))
+    }
+
     async fn connect(&self) -> Result<Link, DialError> {
         let peer = self.way.address.to_string();
         self.dialer.in_time(&peer, self.enter(&peer)).await

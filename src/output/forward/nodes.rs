@@ -129,6 +129,26 @@ impl Nodes {
         }
     }
 
+    /// Connects to every node.
+    ///
+    /// # Errors
+    /// A sentence about those that cannot be reached.
+    pub(super) async fn check(&self) -> Result<String, String> {
+        let asked = self.nodes.iter().map(Node::check);
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for answer in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(said) => good.push(said),
+                Err(error) => bad.push(with_causes(&error)),
+            }
+        }
+        if bad.is_empty() {
+            Ok(good.join(", "))
+        } else {
+            Err(bad.join(", "))
+        }
+    }
+
     /// Sends a frame to the node whose turn it is, or to the next that can be reached.
     ///
     /// # Cancel safety

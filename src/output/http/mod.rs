@@ -230,6 +230,18 @@ impl Output for Http {
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
         Box::pin(self.exchange(destination, body))
     }
+
+    /// Only connects: nobody knows what a request without events would do there.
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async {
+            let peer = &self.target.peer;
+            let reached = self.client.reach(self.target.uri()).await;
+            Some(match reached {
+                Ok(()) => Ok(format!("{peer} accepts connections; no request was sent")),
+                Err(error) => Err(with_causes(&error)),
+            })
+        })
+    }
 }
 
 #[cfg(test)]

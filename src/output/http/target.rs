@@ -22,6 +22,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Where requests go.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// Reads the settings.
     pub(super) fn read(
         settings: &mut Settings<'_>,

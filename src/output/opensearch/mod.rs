@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use self::document::Documents;
-use super::aws::{Aws, Call, Keys, Payload, RegionSource, Reply, Signed, read_url};
+use super::aws::{Aws, Call, Keys, Payload, Question, RegionSource, Reply, Signed, read_url};
 use super::compression::Compression;
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
@@ -195,6 +195,42 @@ impl OpenSearch {
     }
 }
 
+impl OpenSearch {
+    /// Sends an empty bulk request, which is refused.
+    async fn ask(&self) -> Result<String, String> {
+        let question = Question {
+            target: &self.destination.name,
+            action: "es:ESHttpPost",
+        };
+        let mut headers = vec![("content-type", "application/x-ndjson".to_owned())];
+        headers.extend(self.authorization.clone().map(|it| ("authorization", it)));
+        let call = Call {
+            method: "POST",
+            path: self.path.clone(),
+            headers,
+            body: Payload::Bytes(Bytes::from_static(b"\n")),
+        };
+        let read = |reply: &Reply| match reply.status {
+            200..300 | 400 => Ok(reply.status),
+            _ => {
+                let excerpt = String::from_utf8_lossy(&reply.body);
+                let excerpt: String = excerpt.chars().take(300).collect();
+                Err(reply.failure("", &excerpt, false))
+            }
+        };
+        let asked = self.service.ask(&call, read).await;
+        asked.map_or_else(
+            |answer| question.sort(&answer),
+            |status| {
+                Ok(format!(
+                    "{} takes bulk requests (HTTP status {status} to an empty one)",
+                    question.target
+                ))
+            },
+        )
+    }
+}
+
 impl Output for OpenSearch {
     fn limits(&self) -> Limits {
         LIMITS
@@ -226,6 +262,10 @@ impl Output for OpenSearch {
 
     fn send<'a>(&'a self, _: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
         Box::pin(self.put(body))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.ask().await) })
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::store::Upload;
 use crate::output::Answer;
-use crate::output::aws::{Call, Failure, FileBody, Payload, Reply, Signed};
+use crate::output::aws::{Call, Failure, FileBody, Payload, Question, Reply, Signed};
 use crate::output::compression::Compression;
 
 /// What every object gets.
@@ -143,6 +143,27 @@ impl Bucket {
         let mut call = content.call("PUT", self.path(key));
         call.headers.extend(self.options.headers());
         self.ask(&call, |_| Ok(())).await
+    }
+
+    /// Uploads a part for an upload that does not exist, which needs the permission of any other and stores nothing.
+    ///
+    /// # Errors
+    /// A sentence that says what stands against it.
+    pub(super) async fn check(&self, key: &str) -> Result<String, String> {
+        let question = Question {
+            target: &format!("bucket {}", self.name),
+            action: "s3:PutObject",
+        };
+        let call = Call {
+            method: "PUT",
+            path: format!("{}?partNumber=1&uploadId=sluice-check", self.path(key)),
+            ..Call::default()
+        };
+        let answer = match self.ask(&call, |_| Ok(())).await {
+            Ok(()) | Err(CallError::NoSuchUpload) => Answer::done(),
+            Err(CallError::Other(why)) => Answer::again(why),
+        };
+        question.sort(&answer)
     }
 
     /// Begins an upload in parts and gives its identity.

@@ -290,6 +290,10 @@ impl Output for S3 {
         })
     }
 
+    fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.worker.check().await) })
+    }
+
     fn tend(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.worker.run())
     }

@@ -87,6 +87,22 @@ impl Worker {
         }
     }
 
+    /// Asks whether an object as they are made here would be taken.
+    ///
+    /// # Errors
+    /// A sentence that says what stands against it.
+    pub(super) async fn check(&self) -> Result<String, String> {
+        let random = super::key::random();
+        let key = self.rules.key.render(Ingredients {
+            tag: "sluice-check",
+            created: SystemTime::now(),
+            index: 0,
+            random: &random,
+            whole: self.rules.use_put_object,
+        });
+        self.bucket.check(&key).await
+    }
+
     /// Takes on a chunk that is full.
     pub(super) fn upload(&self, chunk: Chunk) {
         self.enqueue(vec![chunk], false);

@@ -144,8 +144,15 @@ impl State {
             }
             ("PUT", Some(token)) => {
                 let number: usize = query["partNumber"].parse().unwrap();
+                let Some(upload) = self.uploads.get_mut(&token) else {
+                    return answer(
+                        "404 Not Found",
+                        "",
+                        "<Error><Code>NoSuchUpload</Code></Error>",
+                    );
+                };
+                upload.insert(number, body);
                 self.calls.push(format!("part {number}"));
-                self.uploads.get_mut(&token).unwrap().insert(number, body);
                 answer("200 OK", &format!("etag: \"{number}\"\r\n"), "")
             }
             (_, None) => {

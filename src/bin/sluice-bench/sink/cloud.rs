@@ -110,8 +110,13 @@ impl Cloud {
         request: &Parts,
         hash: &str,
         body: &[u8],
+        fault: Option<&ApiError>,
     ) -> Result<Call, ApiError> {
         sigv4::verify(request, hash, operation.service, &self.credentials)?;
+        // Services look at who asks before they look at what is asked.
+        if let Some(denied) = fault.filter(|fault| fault.code == "AccessDeniedException") {
+            return Err(denied.clone());
+        }
         match operation.service {
             "logs" => logs::parse(operation.name, body).map(Call::Logs),
             "firehose" => firehose::parse(operation.name, body).map(Call::Firehose),

@@ -148,8 +148,8 @@ fn process(
 ) -> Result<String, ApiError> {
     let plain = body.plain(parts)?;
     let plain = plain.as_deref().unwrap_or(&body.bytes);
-    // Faults come after the checks: a broken request stays broken when the service is busy.
-    let call = link.cloud.check(operation, parts, &body.hash, plain)?;
+    // Other faults come after the checks: a broken request stays broken when the service is busy.
+    let call = (link.cloud).check(operation, parts, &body.hash, plain, fault)?;
     match fault {
         Some(error) => Err(error.clone()),
         None => link.cloud.apply(call, plain, items),

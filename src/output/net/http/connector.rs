@@ -33,6 +33,15 @@ impl Connector {
         Self(Arc::new(Ways { dialer, way }))
     }
 
+    /// Connects to the server of a URL in time.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub(super) async fn open(&self, uri: &Uri) -> Result<Link, DialError> {
+        let peer = uri.authority().map_or("", |authority| authority.as_str());
+        self.0.dialer.in_time(peer, self.0.open(uri)).await
+    }
+
     /// The proxy that a URL is reached through.
     pub(super) fn proxy_of(&self, uri: &Uri) -> Option<&Proxy> {
         self.0.proxy_of(uri)
@@ -102,12 +111,8 @@ impl tower_service::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let ways = Arc::clone(&self.0);
-        Box::pin(async move {
-            let peer = uri.authority().map_or("", |authority| authority.as_str());
-            let link = ways.dialer.in_time(peer, ways.open(&uri)).await?;
-            Ok(TokioIo::new(link))
-        })
+        let connector = self.clone();
+        Box::pin(async move { Ok(TokioIo::new(connector.open(&uri).await?)) })
     }
 }
 

@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::PROXY_AUTHORIZATION;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connector::{Connector, Uses};
+use super::dial::DialError;
 use super::proxy::Proxies;
 use super::settings::Net;
 use super::tls::Tls;
@@ -134,6 +135,14 @@ where
                 }
             }
         }
+    }
+
+    /// Connects to the server of a URL, through a proxy where there is one, with TLS where it is asked for, and sends nothing.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub(in crate::output) async fn reach(&self, uri: &Uri) -> Result<(), DialError> {
+        self.connector.open(uri).await.map(drop)
     }
 
     /// A proxy that carries plain HTTP reads its credentials from each request.
