@@ -85,9 +85,16 @@ impl Service {
             settings.all(key);
         }
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
-        let flush = match settings.number("flush") {
-            None => Some(1.0),
-            Some(flush) => Some(flush).filter(|flush| *flush > 0.0),
+        // A word is 0 to Fluent Bit, which stops then; `1s` is 1, so that is a lapse.
+        let is_word = |text: String| {
+            !text
+                .trim_start_matches('.')
+                .starts_with(|it: char| it.is_ascii_digit())
+        };
+        let flush = if settings.text("flush").is_some_and(is_word) {
+            None
+        } else {
+            Some(settings.number("flush").unwrap_or(1.0)).filter(|flush| *flush > 0.0)
         };
         if flush.is_none() {
             settings.error(
