@@ -10,6 +10,7 @@ mod common;
 mod dead_letters;
 mod deliver;
 mod dispatch;
+mod dump;
 mod engine;
 mod fare;
 mod files;
@@ -108,6 +109,10 @@ async fn serve(
             called = signals.next() => match called {
                 Called::End => return 0,
                 Called::Reload => None,
+                Called::Dump => {
+                    log::raw(&dump::text(&monitor::view(engine)));
+                    continue;
+                }
             },
             answer = monitor.asked() => answer,
         };
@@ -150,6 +155,7 @@ async fn reload(
                     Called::End => return None,
                     // The files are being read: that is what it asks for.
                     Called::Reload => {}
+                    Called::Dump => log::raw(&dump::text(&monitor::view(engine))),
                 },
             }
         }
@@ -281,6 +287,7 @@ pub struct Signals {
     interrupt: Signal,
     quit: Signal,
     hangup: Signal,
+    resume: Signal,
 }
 
 impl Signals {
@@ -294,6 +301,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
+            resume: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         })
     }
 
@@ -307,6 +315,7 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.quit.recv() => "SIGQUIT",
             _ = self.hangup.recv() => return Called::Reload,
+            _ = self.resume.recv() => return Called::Dump,
         };
         log::signal(name);
         Called::End
@@ -315,6 +324,8 @@ impl Signals {
 
 /// What a signal asks for.
 enum Called {
+    /// Say what is held.
+    Dump,
     End,
     Reload,
 }

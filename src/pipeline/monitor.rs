@@ -93,7 +93,8 @@ impl Monitor {
     }
 }
 
-fn view(engine: &Engine) -> View {
+/// What runs, as it is shown.
+pub(super) fn view(engine: &Engine) -> View {
     let budget = Arc::clone(&engine.budget);
     View {
         inputs: engine.inputs.iter().map(input_view).collect(),

@@ -235,6 +235,11 @@ pub fn signal(name: &str) {
     drop(io::stderr().write_all(line.as_bytes()));
 }
 
+/// A text that was asked for, which goes to standard error whatever the level is.
+pub fn raw(text: &str) {
+    drop(io::stderr().write_all(text.as_bytes()));
+}
+
 /// A log that cannot be written must not stop the logs that can: errors are ignored.
 fn emit(line: &[u8]) {
     match FILE.get() {

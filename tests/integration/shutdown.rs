@@ -1,8 +1,9 @@
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use super::support::{Frame, Load, Router, Sink};
+use super::support::{Frame, Load, Router, Sink, ack};
 
 #[test]
 fn everything_write_accepted_is_delivered_although_records_flow_while_it_ends() {
@@ -150,4 +151,22 @@ fn a_destination_that_does_not_answer_does_not_hold_up_the_end_either() {
     let took = start.elapsed();
     assert!(took < Duration::from_secs(3), "took {took:?}");
     assert!(closing.contains("left behind 1"), "{closing}");
+}
+
+#[test]
+fn sigcont_shows_what_is_held_and_everything_goes_on() {
+    let sink = Sink::with(&["--deny"]);
+    let mut router = Router::new().forward(&[]).logs(&sink, &[]).start();
+    let mut client = router.connect();
+    client.send(&Frame::new("app").log("a").log("b").log("c").chunk("1"));
+    assert_eq!(client.read(ack("1").len()), ack("1"));
+    router.process.says("the events are held");
+    router.process.signal(Signal::CONT);
+    router.process.says("Fluent Bit Dump");
+    router.process.says("forward.0 (forward)");
+    router.process.says("===== Storage Layer =====");
+    router.process.says("held records     : 3");
+    client.send(&Frame::new("app").log("d").chunk("2"));
+    assert_eq!(client.read(ack("2").len()), ack("2"));
+    assert!(router.process.is_running());
 }
