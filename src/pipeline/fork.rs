@@ -65,14 +65,13 @@ impl Fork {
         tally: &mut Tally,
     ) {
         sorter.begin(self.branches.len());
+        let before = tally.unrouted;
         for event in events.events_from(0) {
             let taken = match &self.routes {
                 Some(routes) => routes.take(&View::open(tag, event, &mut sorter.scratch)),
                 None => Taken::MAX,
             };
             if taken == 0 {
-                dispatcher
-                    .warn_of_unrouted(tag, "none of the input's routes takes some records of");
                 tally.unrouted += 1;
                 tally.unrouted_bytes += event.record.len() as u64;
                 continue;
@@ -96,6 +95,9 @@ impl Fork {
                     block.push(event);
                 }
             }
+        }
+        if tally.unrouted > before {
+            dispatcher.warn_of_unrouted(tag, "none of the input's routes takes some records of");
         }
         let ways = self.branches.iter().zip(&sorter.blocks);
         for ((branch, block), dropped) in ways.zip(&sorter.dropped) {
