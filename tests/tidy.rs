@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 ///   budget · event · config · telemetry           the words all stages share
 /// ```
 const MAY_NAME: &[(&str, &[&str])] = &[
-    ("cli", &["router", "config", "event"]),
+    ("cli", &["pipeline", "router", "config", "event"]),
     (
         "pipeline",
         &[
