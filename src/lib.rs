@@ -3,7 +3,7 @@
 //! The path of a record: [`input`] reads it off a socket and decodes it in place; the chain of [`filter`]s looks at it and
 //! may change it; [`router`] says which outputs want its tag; [`buffer`] keeps it, within the [`budget`], until
 //! [`pipeline`] has an [`output`] encode it into a request, sends that, and settles what the service has taken. The
-//! modules below the stages are formats ([`forward`], [`msgpack`], [`parser`], [`regex`]) and the words all stages share ([`event`],
+//! modules below the stages are formats ([`forward`], [`msgpack`], [`parser`], [`regex`]), the way to a peer ([`net`]) and the words all stages share ([`event`],
 //! [`config`], [`telemetry`]).
 
 pub mod pipeline;
@@ -21,6 +21,7 @@ pub mod output;
 pub mod accessor;
 pub mod forward;
 pub mod msgpack;
+pub mod net;
 pub mod parser;
 pub mod regex;
 pub mod template;

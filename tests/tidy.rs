@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 ///               pipeline                          names every stage, joins them by channels
 ///   input   filter   router   buffer   output     siblings: none imports another
 ///                   |
-///   accessor · forward · msgpack · parser · regex · template  formats
+///   accessor · forward · msgpack · parser · regex · template  formats, and net: the way to a peer
 ///                   |
 ///   budget · event · config · telemetry           the words all stages share
 /// ```
@@ -54,6 +54,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "accessor",
             "msgpack",
+            "net",
             "parser",
             "regex",
             "config",
@@ -70,6 +71,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "accessor",
             "forward",
             "msgpack",
+            "net",
             "config",
             "event",
             "telemetry",
@@ -84,6 +86,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("forward", &["msgpack"]),
     ("msgpack", &[]),
+    ("net", &["config"]),
     ("regex", &[]),
     ("budget", &[]),
     ("config", &[]),

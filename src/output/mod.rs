@@ -14,7 +14,6 @@ mod go;
 mod http;
 mod kinesis_firehose;
 mod kinesis_streams;
-mod net;
 mod null;
 mod opensearch;
 mod oversized;
@@ -35,6 +34,7 @@ use futures_util::future::BoxFuture;
 use crate::config::Settings;
 use crate::event::{DropReason, Event, Tag};
 use crate::msgpack::json::Json;
+use crate::net;
 
 /// What an output keeps in order and throttles as one, such as a log stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

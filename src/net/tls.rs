@@ -28,7 +28,7 @@ const FILES_MAX: usize = 4096;
 
 /// The settings of TLS towards one kind of peer.
 #[derive(Debug, Clone)]
-pub(in crate::output) struct Tls {
+pub struct Tls {
     verify: bool,
     verify_name: bool,
     /// `None` for the system's.
@@ -37,6 +37,62 @@ pub(in crate::output) struct Tls {
     vhost: Option<ServerName<'static>>,
     versions: Vec<&'static SupportedProtocolVersion>,
     made: OnceLock<Arc<ClientConfig>>,
+}
+
+/// Whom to trust, for those whose settings have other names, or whose files may come later than the configuration and change while it
+/// runs.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// Off: any certificate is taken.
+    pub verify: bool,
+    /// Off: the certificate may be for another name.
+    pub verify_name: bool,
+    /// A PEM file of authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A folder of them.
+    pub ca_path: Option<PathBuf>,
+    /// The name asked for, and verified.
+    pub vhost: Option<ServerName<'static>>,
+}
+
+impl Trust {
+    /// Reads the files as they are now.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn load(&self) -> Result<Tls, String> {
+        let mut roots = RootCertStore::empty();
+        if self.verify {
+            if let Some(file) = &self.ca_file {
+                add_file(&mut roots, file)?;
+            }
+            if let Some(folder) = &self.ca_path {
+                add_folder(&mut roots, folder)?;
+            }
+        }
+        Ok(Tls {
+            verify: self.verify,
+            verify_name: self.verify_name,
+            roots: (!roots.is_empty()).then(|| Arc::new(roots)),
+            vhost: self.vhost.clone(),
+            ..Tls::default()
+        })
+    }
+}
+
+impl Default for Tls {
+    /// The system's authorities, and no identity.
+    fn default() -> Self {
+        Self {
+            verify: true,
+            verify_name: true,
+            roots: None,
+            identity: None,
+            vhost: None,
+            versions: vec![&TLS13, &TLS12],
+            made: OnceLock::new(),
+        }
+    }
 }
 
 /// The keys under which trust is configured.
@@ -62,7 +118,7 @@ const OF_PROXY: Keys = Keys {
 
 impl Tls {
     /// Reads `tls.*`; the files named are read and checked.
-    pub(in crate::output) fn read(settings: &mut Settings<'_>) -> Self {
+    pub fn read(settings: &mut Settings<'_>) -> Self {
         settings.accept(&["tls.debug", "tls.ciphers", "tls.verify_client_cert"]);
         if settings.text("tls.key_passwd").is_some() {
             let message = "encrypted keys are not supported: decrypt the key, as with `openssl pkey`, and protect its file";
@@ -86,10 +142,7 @@ impl Tls {
             verify: settings.flag(keys.verify, true),
             verify_name: settings.flag(keys.verify_name, true),
             roots: roots(settings, keys),
-            identity: None,
-            vhost: None,
-            versions: vec![&TLS13, &TLS12],
-            made: OnceLock::new(),
+            ..Self::default()
         }
     }
 
@@ -265,7 +318,8 @@ fn identity(settings: &mut Settings<'_>) -> Option<Arc<CertifiedKey>> {
     }
 }
 
-fn vhost(settings: &mut Settings<'_>) -> Option<ServerName<'static>> {
+/// Reads `tls.vhost`.
+pub fn vhost(settings: &mut Settings<'_>) -> Option<ServerName<'static>> {
     let name = settings.text("tls.vhost")?;
     let parsed = ServerName::try_from(name.clone()).ok();
     if parsed.is_none() {

@@ -30,7 +30,7 @@ const RESENDS_MAX: u32 = 4;
 
 /// Everything that is configured about reaching HTTP servers.
 #[derive(Debug, Clone)]
-pub(in crate::output) struct HttpWay {
+pub struct HttpWay {
     net: Net,
     tls: Tls,
     proxies: Proxies,
@@ -39,7 +39,7 @@ pub(in crate::output) struct HttpWay {
 
 impl HttpWay {
     /// Reads `net.*`, `tls.*`, `proxy` and the environment. `idle_timeout` is the default of `net.keepalive_idle_timeout`.
-    pub(in crate::output) fn read(settings: &mut Settings<'_>, idle_timeout: Duration) -> Self {
+    pub fn read(settings: &mut Settings<'_>, idle_timeout: Duration) -> Self {
         Self {
             net: Net::read(settings, idle_timeout),
             tls: Tls::read(settings),
@@ -48,13 +48,23 @@ impl HttpWay {
         }
     }
 
+    /// The way to a host that is never behind a proxy.
+    pub fn direct(net: Net, tls: Tls) -> Self {
+        Self {
+            net,
+            proxy_tls: tls.clone(),
+            tls,
+            proxies: Proxies::default(),
+        }
+    }
+
     /// `net.io_timeout`.
-    pub(in crate::output) fn io_timeout(&self) -> Option<Duration> {
+    pub fn io_timeout(&self) -> Option<Duration> {
         self.net.io_timeout
     }
 
     /// Makes a client. Nothing is asked of the network yet.
-    pub(in crate::output) fn client<B>(&self) -> HttpClient<B>
+    pub fn client<B>(&self) -> HttpClient<B>
     where
         B: Body + Send + Unpin + 'static,
         B::Data: Send,
@@ -80,7 +90,7 @@ impl HttpWay {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::output) enum HttpError {
+pub enum HttpError {
     /// No connection, or one that broke.
     #[error(transparent)]
     Exchange(#[from] legacy::Error),
@@ -91,7 +101,7 @@ pub(in crate::output) enum HttpError {
 
 /// A client with its pool.
 #[derive(Debug)]
-pub(in crate::output) struct HttpClient<B> {
+pub struct HttpClient<B> {
     client: Client<Connector, B>,
     connector: Connector,
     uses_max: u32,
@@ -111,7 +121,7 @@ where
     ///
     /// # Cancel safety
     /// When dropped, nobody knows whether the server has the request; its connection is closed.
-    pub(in crate::output) async fn send(
+    pub async fn send(
         &self,
         limit: Duration,
         mut request: Request<B>,

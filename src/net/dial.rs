@@ -17,7 +17,7 @@ use super::tls::Tls;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::output) enum DialError {
+pub enum DialError {
     /// The host has no address, or nobody knows it.
     #[error("cannot find {host}")]
     Name {
@@ -78,14 +78,14 @@ pub(in crate::output) enum DialError {
 
 /// Makes connections.
 #[derive(Debug)]
-pub(in crate::output) struct Dialer {
+pub struct Dialer {
     net: Net,
     names: Names,
 }
 
 impl Dialer {
     /// A dialer that does as `net` says.
-    pub(in crate::output) fn new(net: Net) -> Self {
+    pub fn new(net: Net) -> Self {
         Self {
             net,
             names: Names::default(),
@@ -93,7 +93,7 @@ impl Dialer {
     }
 
     /// Its settings.
-    pub(in crate::output) fn net(&self) -> &Net {
+    pub fn net(&self) -> &Net {
         &self.net
     }
 
@@ -101,7 +101,7 @@ impl Dialer {
     ///
     /// # Errors
     /// [`DialError::Late`], or that of the work.
-    pub(in crate::output) async fn in_time<T>(
+    pub async fn in_time<T>(
         &self,
         peer: &str,
         work: impl Future<Output = Result<T, DialError>>,
@@ -118,7 +118,7 @@ impl Dialer {
     ///
     /// # Errors
     /// See [`DialError`].
-    pub(in crate::output) async fn tcp(&self, host: &str, port: u16) -> Result<Stream, DialError> {
+    pub async fn tcp(&self, host: &str, port: u16) -> Result<Stream, DialError> {
         let found = self.names.find(host, port).await;
         let mut addresses = found.map_err(|source| DialError::Name {
             host: host.to_owned(),
@@ -176,7 +176,7 @@ impl Dialer {
     ///
     /// # Errors
     /// [`DialError::Connect`].
-    pub(in crate::output) async fn unix(path: &Path) -> Result<Stream, DialError> {
+    pub async fn unix(path: &Path) -> Result<Stream, DialError> {
         match UnixStream::connect(path).await {
             Ok(stream) => Ok(Stream::Unix(stream)),
             Err(source) => Err(DialError::Connect {
@@ -195,12 +195,7 @@ const ENCRYPTED_MAX: usize = 256 * 1024;
 ///
 /// # Errors
 /// See [`DialError`].
-pub(in crate::output) async fn secure(
-    stream: Stream,
-    tls: &Tls,
-    host: &str,
-    port: u16,
-) -> Result<Stream, DialError> {
+pub async fn secure(stream: Stream, tls: &Tls, host: &str, port: u16) -> Result<Stream, DialError> {
     let name = tls.name_of(host).map_err(DialError::HostName)?;
     let config = tls.config().map_err(DialError::Settings)?;
     match TlsConnector::from(config).connect(name, stream).await {
@@ -216,7 +211,7 @@ pub(in crate::output) async fn secure(
 }
 
 /// Host and port as they are written together.
-pub(in crate::output) fn peer_name(host: &str, port: u16) -> String {
+pub(super) fn peer_name(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

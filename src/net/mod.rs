@@ -1,4 +1,5 @@
-//! Reaching a destination: names, sockets, TLS, proxies, HTTP. What every output that talks over the network shares.
+//! Reaching a peer: names, sockets, TLS, proxies, HTTP. What the outputs share that talk over the network, and the filters that ask for
+//! metadata.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -22,14 +23,14 @@ mod tls;
 mod tunnel;
 mod verify;
 
-pub(super) use self::dial::{DialError, Dialer, secure};
-pub(super) use self::http::{HttpClient, HttpError, HttpWay};
-pub(super) use self::settings::Net;
-pub(super) use self::stream::Stream;
-pub(super) use self::tls::Tls;
+pub use self::dial::{DialError, Dialer, secure};
+pub use self::http::{HttpClient, HttpError, HttpWay};
+pub use self::settings::Net;
+pub use self::stream::Stream;
+pub use self::tls::{Tls, Trust, vhost};
 
 /// An error and what it came from, down to the system's own words.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -27,17 +27,17 @@ const LONGEST: Duration = Duration::from_hours(1);
 
 /// How connections are made and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::output) struct Net {
+pub struct Net {
     /// A connection has to stand by then, with everything that belongs to it.
-    pub(in crate::output) connect_timeout: Duration,
+    pub connect_timeout: Duration,
     /// An answer has to begin by then, where it is set.
-    pub(in crate::output) io_timeout: Option<Duration>,
+    pub io_timeout: Option<Duration>,
     /// Whether a connection serves more than one request.
-    pub(in crate::output) keepalive: bool,
+    pub keepalive: bool,
     /// How long an unused connection is kept.
-    pub(in crate::output) idle_timeout: Duration,
+    pub idle_timeout: Duration,
     /// How many requests a connection serves.
-    pub(in crate::output) uses_max: u32,
+    pub uses_max: u32,
     pub(super) prefer: Option<Family>,
     pub(super) source: Option<IpAddr>,
     pub(super) probes: Option<Probes>,
@@ -81,7 +81,7 @@ impl Default for Net {
 
 impl Net {
     /// Reads the settings. `idle_timeout` is the default of that name.
-    pub(in crate::output) fn read(settings: &mut Settings<'_>, idle_timeout: Duration) -> Self {
+    pub fn read(settings: &mut Settings<'_>, idle_timeout: Duration) -> Self {
         settings.accept(&[
             "net.dns.mode",
             "net.dns.resolver",

@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A stream to a peer.
 #[derive(Debug)]
-pub(in crate::output) enum Stream {
+pub enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
     /// A socket file.

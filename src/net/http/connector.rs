@@ -13,10 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::HttpWay;
-use crate::output::net::dial::{DialError, Dialer, peer_name, secure};
-use crate::output::net::proxy::Proxy;
-use crate::output::net::stream::Stream;
-use crate::output::net::tunnel;
+use crate::net::dial::{DialError, Dialer, peer_name, secure};
+use crate::net::proxy::Proxy;
+use crate::net::stream::Stream;
+use crate::net::tunnel;
 
 /// How many answers came over a connection.
 #[derive(Debug, Clone, Default)]
@@ -118,7 +118,7 @@ impl tower_service::Service<Uri> for Connector {
 
 /// A connection in the pool.
 #[derive(Debug)]
-pub(in crate::output) struct Link {
+pub(in crate::net) struct Link {
     stream: Stream,
     /// The requests name the whole URL.
     is_proxied: bool,
