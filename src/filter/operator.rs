@@ -12,10 +12,15 @@
 //! before the event at hand goes on itself. There is no queue in between: everything an operator puts out is stored (or held by
 //! an operator behind it) when the events that caused it are.
 //!
+//! What an operator has to ask others for it asks in the background ([`MakeOperator::task`]), and can have a connection wait for the
+//! answer before its events run through the chain ([`Operator::ready`]).
+//!
 //! An event that an operator holds is in memory, inside the budget, like an event in a memory buffer: that is what an
 //! acknowledgement means for it. It is let go when its time has come, and at the end of the process.
 
 use std::time::Instant;
+
+use futures_util::future::BoxFuture;
 
 use super::{Verdict, View};
 use crate::event::{Block, Event, EventTime};
@@ -27,12 +32,23 @@ pub const HOPS_MAX: u8 = 8;
 pub trait MakeOperator: Send + Sync {
     /// The operator for a stream of events with this tag.
     fn operator(&self, tag: &[u8]) -> Box<dyn Operator>;
+
+    /// What runs beside the chain for as long as the chain does, such as questions to a service. Called once.
+    fn task(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 }
 
 /// One filter's memory of one stream.
 pub trait Operator: Send {
     /// Looks at one event. Answers [`Verdict::Taken`] for one that it holds or has put out in another form.
     fn apply(&mut self, event: &mut View<'_>, outbox: &mut Outbox) -> Verdict;
+
+    /// What to wait for before these events run through the chain; it ends by itself, soon. Nobody has to wait: the process may be
+    /// about to end.
+    fn ready(&mut self, _events: &Block) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 
     /// The events that follow came in another message.
     fn end_chunk(&mut self, _outbox: &mut Outbox) {}

@@ -80,6 +80,15 @@ impl Default for Net {
 }
 
 impl Net {
+    /// Without settings of its own: a connection within this time, kept unused for that.
+    pub fn within(connect_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            idle_timeout,
+            ..Self::default()
+        }
+    }
+
     /// Reads the settings. `idle_timeout` is the default of that name.
     pub fn read(settings: &mut Settings<'_>, idle_timeout: Duration) -> Self {
         settings.accept(&[

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::chain::{Operators, Runner};
 use super::fork::{Branch, Fork, Processors, Sorter};
@@ -66,6 +67,10 @@ pub(super) struct Stages {
     pub pool: Arc<Pool>,
     /// `Flush`.
     pub linger: Duration,
+    /// Whether what filters ask for is waited for no longer, since the process is about to end.
+    pub hasty: watch::Receiver<bool>,
+    /// What runs beside the filters, and ends when the last session is gone.
+    pub _tasks: JoinSet<()>,
     /// Tells, by being dropped, that nobody can store anything through these stages any more.
     pub _alive: watch::Sender<()>,
 }
@@ -636,6 +641,38 @@ impl Session for TagSession {
 
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         self.finish_run();
+        let waits = self.waits();
+        if waits.is_empty() {
+            self.store();
+            return self.kept();
+        }
+        Box::pin(async move {
+            let mut hasty = self.dispatcher.stages.hasty.clone();
+            tokio::select! {
+                _ = join_all(waits) => {}
+                // Also when the sender is gone.
+                _ = hasty.wait_for(|hasty| *hasty) => {}
+            }
+            self.store();
+            self.kept().await;
+        })
+    }
+}
+
+impl TagSession {
+    /// What operators want to wait for before the events that were offered run through the chain.
+    fn waits(&self) -> Vec<BoxFuture<'static, ()>> {
+        let mut waits = Vec::new();
+        for run in &self.finished {
+            if let Some(operators) = &run.lane.operators {
+                waits.append(&mut operators.ready(&run.block));
+            }
+        }
+        waits
+    }
+
+    /// Stores what was offered, behind the operators of its lane where it has some.
+    fn store(&mut self) {
         let receipt = self.receipt.take();
         for mut run in std::mem::take(&mut self.finished) {
             if run.lane.operators.is_some() {
@@ -664,14 +701,16 @@ impl Session for TagSession {
         }
         let tally = std::mem::take(&mut self.tally);
         self.dispatcher.book(tally, &mut self.runner.filtered);
+    }
+
+    /// Waits until what was stored is as safe as `storage.type` promises.
+    fn kept(&self) -> BoxFuture<'_, ()> {
         match &self.dispatcher.keeping {
             Some(keeping) => Box::pin(keeping.disk.safe()),
             None => Box::pin(std::future::ready(())),
         }
     }
-}
 
-impl TagSession {
     fn finish_run(&mut self) {
         if let Some(run) = self.run.take() {
             if run.block.is_empty() {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::build::{Plan, PlannedFilter, PlannedInput};
 use super::dispatch::{ChainLink, Dispatcher, Keeping, Stages};
@@ -75,6 +75,8 @@ pub(super) struct Engine {
     leaving: Vec<LiveInput>,
     /// What lets go of the events that filters hold, for each input and each configuration it has sessions of.
     releasing: Vec<Releasing>,
+    /// Whether filters are waited for no longer.
+    hasty: watch::Sender<bool>,
     pool: Arc<Pool>,
     /// What is kept on disk, where something is.
     pub(super) disk: Option<Arc<Disk>>,
@@ -103,6 +105,7 @@ impl Engine {
             outputs: Outputs::default(),
             leaving: Vec::new(),
             releasing: Vec::new(),
+            hasty: watch::Sender::new(false),
             pool: Arc::new(Pool::new(BATCH_MAX)),
             disk: None,
         }
@@ -184,6 +187,8 @@ impl Engine {
         log::admit_own(levels);
         let (alive, gone) = watch::channel(());
         let stages = Arc::new(Stages {
+            _tasks: beside(&chain),
+            hasty: self.hasty.subscribe(),
             chain,
             routes,
             chosen,
@@ -384,6 +389,7 @@ impl Engine {
         for live in self.inputs.iter().chain(&self.leaving) {
             live.phase.send_replace(phase);
         }
+        self.hasty.send_replace(phase != Phase::Run);
     }
 
     /// Bytes read so far and connections open now, over all inputs.
@@ -502,6 +508,19 @@ impl Releasing {
         let task = tokio::spawn(Releaser::new(dispatcher).run(ended));
         Self { end, task }
     }
+}
+
+/// Starts what the links of a chain have run beside it.
+fn beside(chain: &[ChainLink]) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for link in chain {
+        if let Link::Operator(maker) = &link.link
+            && let Some(task) = maker.task()
+        {
+            tasks.spawn(task);
+        }
+    }
+    tasks
 }
 
 /// Processors are counted with the inputs they belong to.

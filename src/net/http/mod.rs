@@ -151,7 +151,7 @@ where
     ///
     /// # Errors
     /// See [`DialError`].
-    pub(in crate::output) async fn reach(&self, uri: &Uri) -> Result<(), DialError> {
+    pub async fn reach(&self, uri: &Uri) -> Result<(), DialError> {
         self.connector.open(uri).await.map(drop)
     }
 

@@ -12,6 +12,8 @@ mod receipts;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+
 use self::receipts::Receipts;
 use super::dispatch::{Dispatcher, Lane, Tally};
 use super::fork::Sorter;
@@ -61,6 +63,13 @@ impl Operators {
     /// Whether nothing is held.
     pub(super) fn is_idle(&self) -> bool {
         self.lock().charge.is_none()
+    }
+
+    /// What to wait for before these events pass.
+    pub(super) fn ready(&self, events: &Block) -> Vec<BoxFuture<'static, ()>> {
+        let mut state = self.lock();
+        let steps = state.steps.iter_mut().flatten();
+        steps.filter_map(|step| step.ready(events)).collect()
     }
 
     /// When one of them wants to let something go.

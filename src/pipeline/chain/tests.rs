@@ -168,6 +168,8 @@ impl Bench {
             chosen: HashMap::new(),
             pool: Arc::new(Pool::new(BATCH_MAX)),
             linger: Duration::ZERO,
+            hasty: watch::Sender::new(false).subscribe(),
+            _tasks: tokio::task::JoinSet::new(),
             _alive: watch::Sender::new(()),
         };
         let budget = Budget::new(1 << 20);
