@@ -5,16 +5,24 @@
 //! only if one of them changed it. Filters that do more than look at one event are [`Operator`]s (`operator.rs`); they have a
 //! table of their own.
 
+mod aws;
 mod checklist;
 mod condition;
 mod content_modifier;
+mod ecs;
 mod expect;
+#[cfg(test)]
+mod fake;
 mod grep;
 mod halt;
 mod inert;
 #[cfg(test)]
 mod laws;
 mod log_to_metrics;
+mod kubernetes;
+#[cfg(test)]
+mod laws;
+mod lookup;
 mod lua;
 mod modify;
 mod multiline;
@@ -127,6 +135,9 @@ const PROCESSORS: &[(&str, Build)] = &[
 
 /// Every filter that is an operator, likewise.
 const OPERATORS: &[(&str, BuildOperator)] = &[
+    ("aws", aws::build),
+    ("ecs", ecs::build),
+    ("kubernetes", kubernetes::build),
     ("lua", lua::build),
     ("multiline", multiline::build),
     ("rewrite_tag", rewrite_tag::build),

@@ -7,7 +7,7 @@ use super::testing::{encoded, shown};
 use super::{Halt, MakeOperator, Means, Operator, Outbox, Passage, Scratch, Verdict, View, Way};
 use crate::config::testing::configured;
 use crate::config::{Settings, Variables};
-use crate::event::{Event, EventTime};
+use crate::event::{Block, Event, EventTime};
 use crate::parser::Parsers;
 
 /// What a section with these properties makes, and what is wrong with it.
@@ -17,10 +17,20 @@ pub(super) fn built(
 ) -> (Box<dyn MakeOperator>, Vec<String>) {
     let mut variables = Variables::from_pairs([("OUTSIDE", "o")]);
     variables.set("STAGE", "prod");
+    built_in(&variables, &Parsers::default(), build, properties)
+}
+
+/// As [`built`], with these variables and parsers.
+pub(super) fn built_in(
+    variables: &Variables,
+    parsers: &Parsers,
+    build: fn(&mut Settings<'_>, Means<'_>) -> Box<dyn MakeOperator>,
+    properties: &[(&str, &str)],
+) -> (Box<dyn MakeOperator>, Vec<String>) {
     configured(properties, |settings| {
         let means = Means {
-            parsers: &Parsers::default(),
-            variables: &variables,
+            parsers,
+            variables,
             directory: Path::new(""),
             halt: &Halt::default(),
         };
@@ -39,8 +49,13 @@ pub(super) struct Stand {
 impl Stand {
     /// The operator for events of the tag `tag.of.it`.
     pub(super) fn new(maker: &dyn MakeOperator) -> Self {
+        Self::of_tag(maker, "tag.of.it")
+    }
+
+    /// The operator for events of a tag.
+    pub(super) fn of_tag(maker: &dyn MakeOperator, tag: &str) -> Self {
         Self {
-            operator: maker.operator(b"tag.of.it"),
+            operator: maker.operator(tag.as_bytes()),
             now: Instant::now(),
             time: EventTime {
                 seconds: 1_700_000_000,
@@ -73,6 +88,20 @@ impl Stand {
             Verdict::Taken => {}
         }
         out
+    }
+
+    /// As [`Stand::send`], after what the operator wants to wait for.
+    pub(super) async fn send_ready(&mut self, record: &str) -> String {
+        let mut events = Block::default();
+        events.push(Event {
+            time: self.time,
+            metadata: &self.metadata,
+            record: &encoded(record),
+        });
+        if let Some(ready) = self.operator.ready(&events) {
+            ready.await;
+        }
+        self.send(record).concat()
     }
 
     /// What is let go.

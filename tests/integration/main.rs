@@ -36,6 +36,8 @@ mod http_output;
 mod limits;
 // What the filter counts, as the HTTP server shows it.
 mod log_to_metrics;
+// What filters ask of services on the network.
+mod metadata;
 // What our own log never shows.
 mod own_log;
 // Lines that Docker cut.

@@ -22,7 +22,7 @@ pub enum End {
 /// A text of the record, parsed and not yet part of the record.
 #[derive(Debug, Clone, Copy)]
 pub struct Parsing {
-    map: Slice,
+    pub(super) map: Slice,
     /// The time that the text told.
     pub time: Option<EventTime>,
 }
@@ -88,7 +88,7 @@ impl View<'_> {
     }
 
     /// The place of the first pair called `name`.
-    fn first(&self, name: &[u8]) -> Option<usize> {
+    pub fn first(&self, name: &[u8]) -> Option<usize> {
         self.fields().position(|(key, _)| key == Some(name))
     }
 
@@ -377,14 +377,14 @@ impl View<'_> {
     }
 
     /// Adds bytes to the arena.
-    fn add(&mut self, bytes: &[u8]) -> Slice {
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Slice {
         let start = self.scratch.arena.len();
         self.scratch.arena.extend_from_slice(bytes);
         self.since(start)
     }
 
     /// What the arena has got since it was `start` long.
-    fn since(&self, start: usize) -> Slice {
+    pub(super) fn since(&self, start: usize) -> Slice {
         Slice {
             start,
             end: self.scratch.arena.len(),
@@ -393,7 +393,7 @@ impl View<'_> {
     }
 
     /// Adds a copy of a slice to the arena.
-    fn append(&mut self, slice: Slice) {
+    pub(super) fn append(&mut self, slice: Slice) {
         let arena = &mut self.scratch.arena;
         if slice.added {
             arena.extend_from_within(slice.start..slice.end);
@@ -408,7 +408,7 @@ impl View<'_> {
     }
 
     /// Has `work` read a slice while the arena grows.
-    fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         slice: Slice,
         work: impl FnOnce(&[u8], &mut Room, &mut Vec<u8>) -> T,

@@ -5,6 +5,7 @@
 //! at the record and the way out.
 
 mod change;
+mod merge;
 #[cfg(test)]
 mod tests;
 
