@@ -16,12 +16,10 @@ mod fake;
 mod grep;
 mod halt;
 mod inert;
-#[cfg(test)]
-mod laws;
-mod log_to_metrics;
 mod kubernetes;
 #[cfg(test)]
 mod laws;
+mod log_to_metrics;
 mod lookup;
 mod lua;
 mod modify;

@@ -139,15 +139,10 @@ impl Engine {
         let mut chosen = HashMap::new();
         for (place, mut planned) in inputs.into_iter().enumerate() {
             order.push(Arc::clone(&planned.name));
-            chosen.extend(
-                planned
-                    .routes
-                    .take()
-                    .map(|routes| (place, Arc::new(routes))),
-            );
-            for link in std::mem::take(&mut planned.processors) {
-                processors.push((place, link));
-            }
+            let routes = planned.routes.take().map(Arc::new);
+            chosen.extend(routes.map(|routes| (place, routes)));
+            let own = std::mem::take(&mut planned.processors);
+            processors.extend(own.into_iter().map(|link| (place, link)));
             let same = |(live, stays): (&LiveInput, &mut bool)| {
                 let same = !*stays && live.is(&planned);
                 *stays |= same;

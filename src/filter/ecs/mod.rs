@@ -33,12 +33,12 @@ use self::endpoints::{Endpoints, Facts, Key};
 use super::lookup::{Lookup, Terms, Watched, wait};
 use super::operator::{MakeOperator, Operator, Outbox};
 use super::pattern::encoded;
-use super::template::{Sources, Template};
 use super::{Means, Verdict, View};
 use crate::accessor::Accessor;
 use crate::config::Settings;
 use crate::event::Block;
 use crate::msgpack::write;
+use crate::template::{Sources, Template};
 
 const COMPONENT: &str = "filter:ecs";
 /// All questions of one attempt have to be answered by then.
@@ -86,7 +86,7 @@ pub(super) fn build(settings: &mut Settings<'_>, means: Means<'_>) -> Box<dyn Ma
 fn keys(settings: &mut Settings<'_>) -> Arc<[(Vec<u8>, Template)]> {
     let mut keys = Vec::new();
     for ((key, template), place) in settings.pairs("add") {
-        match Template::new(&template) {
+        match Template::of_tag(&template) {
             Ok(template) => keys.push((encoded(&key), template)),
             Err(error) => settings.error_at(&place, "add", error.to_string()),
         }
