@@ -54,6 +54,9 @@ pub(crate) enum Error {
         "cannot limit the router: {0}; run as root on a host where the memory and cpu controllers are mounted, or leave the limit out"
     )]
     Cgroup(String),
+    /// What was measured is not as it must be.
+    #[error("a law is broken, see above")]
+    Broken,
     /// Stopped by a signal before the work was done.
     #[error("stopped by a signal")]
     Stopped,

@@ -78,7 +78,8 @@ impl<'a> Client<'a> {
             (options.tag(connection), connection),
             options.ack,
             options.level,
-        )?;
+        )?
+        .over(options.tags);
         let end_number = options.share(connection);
         let prepared = if options.mode == Mode::Gzip {
             compressed(&blueprint, end_number, options.batch())?
@@ -107,7 +108,7 @@ impl<'a> Client<'a> {
             let records = batch.min(self.end_number - self.next_number);
             if let Some(prepared) = self.prepared.next() {
                 block = prepared;
-            } else if block.records != records {
+            } else if block.records != records || !self.blueprint.is_reusable() {
                 block = self.blueprint.block(self.next_number, records);
             }
             let now = now_nanos();

@@ -62,6 +62,8 @@ impl Mode {
 pub(crate) struct Blueprint {
     mode: Mode,
     tag: String,
+    /// Records take turns in so many tags; 1 is the tag alone.
+    tags: u64,
     connection: u32,
     container_id: String,
     lines: Vec<Line>,
@@ -104,12 +106,24 @@ impl Blueprint {
         Ok(Self {
             mode,
             tag,
+            tags: 1,
             connection,
             container_id,
             lines,
             ack,
             level,
         })
+    }
+
+    /// Spreads the records over so many tags, in message mode.
+    pub(crate) fn over(mut self, tags: u64) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Whether a block serves for other numbers, too, when it is stamped anew.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.tags == 1
     }
 
     /// Builds a block of `records` records, with the texts from number `first` on.
@@ -146,7 +160,13 @@ impl Blueprint {
         };
         for number in first..first + records {
             msgpack::array(&mut block.bytes, 4);
-            msgpack::text(&mut block.bytes, self.tag.as_bytes());
+            if self.tags == 1 {
+                msgpack::text(&mut block.bytes, self.tag.as_bytes());
+            } else {
+                // Equally long, as the frames of a block are.
+                let tag = format!("{}.{:05}", self.tag, number % self.tags);
+                msgpack::text(&mut block.bytes, tag.as_bytes());
+            }
             self.event(&mut block, number);
             self.option(&mut block, None, false);
         }
@@ -316,6 +336,17 @@ mod tests {
 
     fn marks(bytes: &[u8]) -> Vec<Mark> {
         record::marks(bytes).collect()
+    }
+
+    #[test]
+    fn records_take_turns_in_their_tags() {
+        let block = blueprint(Mode::Message, false).over(3).block(2, 4);
+        let text = String::from_utf8_lossy(&block.bytes);
+        let tags: Vec<&str> = text
+            .match_indices("app.0")
+            .filter_map(|(at, _)| text.get(at..at + 9))
+            .collect();
+        assert_eq!(tags, ["app.00002", "app.00000", "app.00001", "app.00002"]);
     }
 
     #[test]

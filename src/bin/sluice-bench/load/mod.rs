@@ -46,6 +46,8 @@ Options:
       --ack                 Ask for acks and wait for them after each write
       --ack-timeout T       Give up on an ack after this long [default: 30s]
       --tag TAG             One tag for all [default: app<i>-firelens-<32 hex>]
+      --tags N              Spread each connection's records over N tags, in turns:
+                            TAG.00000, TAG.00001, ... (message mode) [default: 1]
       --level N             gzip level, 1 to 9 [default: 6]; frames are compressed
                             before the clock starts, so their send time is unknown
       --reconnect           After a broken connection connect again and resend the
@@ -80,6 +82,7 @@ struct Options {
     ack: bool,
     ack_timeout: Duration,
     tag: Option<String>,
+    tags: u64,
     level: u32,
     reconnect: bool,
     connect_timeout: Duration,
@@ -215,6 +218,7 @@ impl Options {
                 Long("batch") => options.batch = Some(args::count(&args::value(parser)?)?),
                 Long("ack") => options.ack = true,
                 Long("ack-timeout") => options.ack_timeout = args::duration(&args::value(parser)?)?,
+                Long("tags") => options.tags = args::count(&args::value(parser)?)?.max(1),
                 Long("tag") => options.tag = Some(args::value(parser)?),
                 Long("level") => options.level = args::count(&args::value(parser)?)? as u32,
                 Long("reconnect") => options.reconnect = true,
@@ -293,6 +297,7 @@ impl Default for Options {
             ack: false,
             ack_timeout: Duration::from_secs(30),
             tag: None,
+            tags: 1,
             level: 6,
             reconnect: false,
             connect_timeout: Duration::from_secs(10),

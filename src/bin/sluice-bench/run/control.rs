@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends one request, for example `GET /stats`, and returns the JSON of the answer.
-pub(super) fn call(control: SocketAddr, request: &str, body: &Value) -> Result<Value> {
+pub(crate) fn call(control: SocketAddr, request: &str, body: &Value) -> Result<Value> {
     let text = exchange(control, request, body)
         .map_err(Error::io(format!("ask the sink for {request}")))?;
     let answer = text.split_once("\r\n\r\n").and_then(|(head, body)| {

@@ -32,8 +32,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often the sink is asked how far it is.
 const LOOK: Duration = Duration::from_millis(20);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-const ACCESS_KEY: &str = "AKIDBENCH";
-const SECRET_KEY: &str = "bench-secret";
+pub(crate) const ACCESS_KEY: &str = "AKIDBENCH";
+pub(crate) const SECRET_KEY: &str = "bench-secret";
 
 /// A router under test.
 #[derive(Debug, Clone)]
@@ -169,7 +169,7 @@ fn floor_command(own: &Path, input: &Input, sink: SocketAddr, ca_file: &Path) ->
 }
 
 /// Credentials for the sink, and nothing by which a router could find others.
-fn in_a_plain_environment(command: &mut Command) -> &mut Command {
+pub(crate) fn in_a_plain_environment(command: &mut Command) -> &mut Command {
     let others = [
         "AWS_SESSION_TOKEN",
         "AWS_PROFILE",
@@ -343,7 +343,7 @@ impl Watch {
     }
 }
 
-fn read_address(addresses: &Value, name: &str) -> Result<SocketAddr> {
+pub(crate) fn read_address(addresses: &Value, name: &str) -> Result<SocketAddr> {
     let text = addresses.get(name).and_then(Value::as_str).unwrap_or("");
     text.parse().map_err(|_| Error::Answer {
         who: "the sink".to_owned(),

@@ -103,6 +103,6 @@ impl Facts {
 }
 
 /// A counter of a report; 0 when it is not there.
-pub(super) fn number(value: &Value, name: &str) -> u64 {
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -9,7 +9,7 @@
 
 mod cgroup;
 mod chains;
-mod control;
+pub(crate) mod control;
 mod measure;
 mod measurement;
 mod report;
@@ -20,7 +20,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-pub(crate) use self::measure::Router;
+pub(crate) use self::measure::{
+    ACCESS_KEY, Router, SECRET_KEY, in_a_plain_environment, read_address,
+};
+pub(crate) use self::measurement::number;
 
 use self::cgroup::Limits;
 use self::measure::Bench;

@@ -1,7 +1,8 @@
-//! Error answers in the shape of the AWS JSON services.
+//! Answers in the shapes of the AWS services: JSON, and XML for S3.
 
+use bytes::Bytes;
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// An answer other than success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +45,69 @@ impl ApiError {
     }
 
     /// The body that carries this answer.
-    pub(super) fn body(&self) -> Value {
-        json!({ "__type": self.code, "message": self.message })
+    pub(super) fn body(&self, service: &str) -> Reply {
+        let Self { code, message, .. } = self;
+        if service == "s3" {
+            let message = message.replace('&', "&amp;").replace('<', "&lt;");
+            return Reply::xml(format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            ));
+        }
+        Reply::json(json!({ "__type": code, "message": message }).to_string())
+    }
+}
+
+/// The body of an answer, with what its headers say of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reply {
+    pub(super) body: Bytes,
+    pub(super) content_type: &'static str,
+    pub(super) tag: Option<String>,
+}
+
+impl Reply {
+    /// What the JSON services answer.
+    pub(super) fn json(body: String) -> Self {
+        Self {
+            body: body.into(),
+            content_type: "application/x-amz-json-1.1",
+            tag: None,
+        }
+    }
+
+    /// What S3 answers.
+    pub(super) fn xml(body: String) -> Self {
+        Self {
+            body: body.into(),
+            content_type: "application/xml",
+            tag: None,
+        }
+    }
+
+    /// An empty body with an `ETag`.
+    pub(super) fn tagged(tag: String) -> Self {
+        Self {
+            tag: Some(tag),
+            ..Self::xml(String::new())
+        }
+    }
+
+    /// An object.
+    pub(super) fn bytes(body: Bytes, tag: String) -> Self {
+        Self {
+            body,
+            content_type: "binary/octet-stream",
+            tag: Some(tag),
+        }
+    }
+
+    /// A page that no service makes, as a proxy or a portal might.
+    pub(super) fn page() -> Self {
+        Self {
+            body: Bytes::from_static(b"<html><body>Please sign in.</body></html>"),
+            content_type: "text/html",
+            tag: None,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::cloud::Cloud;
 use super::ledger::Ledger;
 use super::logs::stream_key;
+use crate::stats::now_nanos;
 
 const MAX_BODY: usize = 1 << 20;
 
@@ -25,6 +26,15 @@ type Refusal = (StatusCode, String);
 #[derive(Deserialize)]
 struct Expectation {
     records: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Deletion {
+    /// All log groups.
+    Groups,
+    /// All log streams.
+    Streams,
 }
 
 /// Answers control requests for ever.
@@ -70,7 +80,15 @@ async fn route(
     let query = parts.uri.query().unwrap_or("");
     match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/ready") => Ok(json!({ "ready": true })),
-        (&Method::GET, "/stats") => Ok(cloud.state().ledger.to_json()),
+        (&Method::GET, "/stats") => {
+            let state = cloud.state();
+            let mut stats = state.ledger.to_json();
+            if let Some(stats) = stats.as_object_mut() {
+                stats.insert("credentials".to_owned(), state.keys.to_json());
+            }
+            Ok(stats)
+        }
+        (&Method::GET, "/objects") => Ok(cloud.state().buckets.to_json()),
         (&Method::GET, "/groups") => Ok(cloud.state().groups.to_json()),
         (&Method::GET, "/events") => {
             let stream = stream_key(&parameter(query, "group")?, &parameter(query, "stream")?);
@@ -84,6 +102,22 @@ async fn route(
         (&Method::POST, "/expect") => {
             let expectation: Expectation = json_body(body).await?;
             cloud.state().ledger.expect(expectation.records);
+            Ok(json!({}))
+        }
+        (&Method::POST, "/delete") => {
+            let deletion: Deletion = json_body(body).await?;
+            cloud
+                .state()
+                .groups
+                .delete(matches!(deletion, Deletion::Groups));
+            Ok(json!({}))
+        }
+        (&Method::POST, "/expire") => {
+            cloud.state().keys.expire(now_nanos());
+            Ok(json!({}))
+        }
+        (&Method::POST, "/mark") => {
+            cloud.state().ledger.mark(now_nanos());
             Ok(json!({}))
         }
         (&Method::POST, "/reset") => {
@@ -104,19 +138,21 @@ fn set_faults(
     cloud: &Cloud,
     read_rate: &AtomicU64,
 ) -> Result<Value, Refusal> {
-    let mut state = cloud.state();
     // All or nothing: a mistake in one name leaves everything as it was.
-    let mut changed = state.faults.clone();
+    let mut changed = cloud.state().faults.clone();
     for (name, value) in faults {
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
-        changed
-            .set(name, &text)
-            .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+        let set = if name.starts_with("issue-") {
+            cloud.state().keys.set(name, &text)
+        } else {
+            changed.set(name, &text)
+        };
+        set.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
     }
     read_rate.store(changed.read_rate, Ordering::Relaxed);
-    state.faults = changed;
+    cloud.change_faults(changed);
     Ok(json!({}))
 }
 
@@ -139,7 +175,8 @@ fn parameter(query: &str, name: &str) -> Result<String, Refusal> {
     value.ok_or_else(|| (StatusCode::BAD_REQUEST, format!("the query needs {name}=")))
 }
 
-fn decoded(value: &str) -> String {
+/// Decodes `%XX`; what is no such code stays.
+pub(super) fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut parts = value.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or("").as_bytes());

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 
 use super::answer::ApiError;
+use super::issue;
+use super::line::{WireFault, WireFaults};
+use super::pace::Pace;
 use crate::args;
 use crate::error::{Error, Result};
 use crate::random::Random;
@@ -20,6 +23,18 @@ pub(super) const NAMES: &[&str] = &[
     "outage",
     "read-rate",
     "deny",
+    "expired",
+    "rate",
+    "create-rate",
+    "page",
+    "cut-request",
+    "cut-answer",
+    "end-answer",
+    "stall-answer",
+    "slow-answer",
+    "garbage",
+    "hang-connect",
+    "hang-tls",
     "seed",
 ];
 
@@ -36,6 +51,16 @@ pub(super) struct Faults {
     /// Bytes per second and connection that are read; 0 means no limit.
     pub(super) read_rate: u64,
     deny: bool,
+    expired: bool,
+    /// Requests per second that each service grants; the rest is throttled.
+    rate: Pace,
+    /// The same for making groups and streams.
+    create_rate: Pace,
+    page: f64,
+    wire: WireFaults,
+    /// Connections are not accepted, or their handshake is not answered.
+    pub(super) hang_connect: bool,
+    hang_tls: bool,
     random: Random,
 }
 
@@ -66,6 +91,8 @@ pub(super) struct Verdict {
     pub(super) reset: Option<Moment>,
     /// Do not answer at all.
     pub(super) hang: Option<Moment>,
+    /// Answer with a page and 200 instead of storing.
+    pub(super) page: bool,
     /// Wait before doing anything.
     pub(super) delay: Duration,
     /// Which items of a batch fail.
@@ -98,6 +125,13 @@ impl Default for Faults {
             outage: None,
             read_rate: 0,
             deny: false,
+            expired: false,
+            rate: Pace::default(),
+            create_rate: Pace::default(),
+            page: 0.0,
+            wire: WireFaults::default(),
+            hang_connect: false,
+            hang_tls: false,
             random: Random::new(1),
         }
     }
@@ -116,6 +150,14 @@ impl Faults {
             "outage" => self.outage = Outage::parse(value)?,
             "read-rate" => self.read_rate = args::size(value)?,
             "deny" => self.deny = value == "true",
+            "expired" => self.expired = value == "true",
+            "hang-connect" => self.hang_connect = value == "true",
+            "hang-tls" => self.hang_tls = value == "true",
+            "rate" => self.rate = Pace::parse(value)?,
+            "create-rate" => self.create_rate = Pace::parse(value)?,
+            "page" => self.page = args::share(value)?,
+            "cut-request" | "cut-answer" | "end-answer" | "stall-answer" | "slow-answer"
+            | "garbage" => self.wire.set(name, value)?,
             "seed" => self.random = Random::new(args::count(value)?),
             _ => {
                 return Err(Error::Usage(format!(
@@ -134,8 +176,22 @@ impl Faults {
             .is_some_and(|outage| outage.refuse && outage.is_on())
     }
 
-    /// Decides about the next request, which is for `service`.
-    pub(super) fn judge(&mut self, service: &str) -> Verdict {
+    /// Whether a connection that was accepted hears nothing.
+    pub(super) fn hangs(&self) -> bool {
+        self.hang_connect || self.hang_tls
+    }
+
+    /// What goes wrong with the bytes of the next exchange.
+    pub(super) fn draw_wire_fault(&mut self) -> Option<WireFault> {
+        if self.hangs() {
+            // Nothing would hang if the connections that exist went on.
+            return Some(WireFault::CutRequest(0));
+        }
+        self.wire.draw()
+    }
+
+    /// Decides about the next request, which asks `service` for `operation`.
+    pub(super) fn judge(&mut self, service: &str, operation: &str) -> Verdict {
         if let Some(outage) = &mut self.outage {
             outage.start.get_or_insert_with(Instant::now);
         }
@@ -148,8 +204,16 @@ impl Faults {
             share: self.fail_partly,
             random: Random::new(self.random.bits()),
         };
-        // PutLogEvents has no failures of single events, so there the whole request fails instead.
-        let fail = fail | (self.random.happens(self.fail_partly) && service == "logs");
+        // PutLogEvents has no failures of single events, and an object is whole, so there the whole request fails instead.
+        let is_whole = ["logs", "s3"].contains(&service);
+        let fail = fail | (self.random.happens(self.fail_partly) && is_whole);
+        let page = self.random.happens(self.page);
+        let pace = if operation.starts_with("CreateLog") {
+            &mut self.create_rate
+        } else {
+            &mut self.rate
+        };
+        let throttle = throttle | !pace.grants(Instant::now());
         let outage = self.outage.as_ref().filter(|outage| outage.is_on());
         Verdict {
             error: self.error(service, throttle, fail),
@@ -159,6 +223,7 @@ impl Faults {
                 reset
             },
             hang,
+            page,
             delay: self.delay,
             items,
         }
@@ -189,6 +254,16 @@ impl Faults {
                 StatusCode::BAD_REQUEST,
                 "AccessDeniedException",
                 message,
+            ));
+        }
+        if self.expired {
+            return Some(issue::expired());
+        }
+        if throttle && service == "s3" {
+            return Some(ApiError::refusal(
+                unavailable,
+                "SlowDown",
+                "Please reduce your request rate.",
             ));
         }
         if throttle && service == "firehose" {
@@ -264,7 +339,7 @@ mod tests {
         let draw = |seed| {
             let mut faults = faults(&[("throttle", "30%"), ("reset", "10%"), ("seed", seed)]);
             (0..500)
-                .map(|_| faults.judge("logs"))
+                .map(|_| faults.judge("logs", "PutLogEvents"))
                 .map(|verdict| (verdict.error.is_some(), verdict.reset))
                 .collect::<Vec<_>>()
         };
@@ -276,7 +351,7 @@ mod tests {
     fn without_faults_nothing_happens() {
         let mut faults = Faults::default();
         for _ in 0..1000 {
-            let mut verdict = faults.judge("firehose");
+            let mut verdict = faults.judge("firehose", "PutRecordBatch");
             assert_eq!(
                 (verdict.error, verdict.reset, verdict.hang),
                 (None, None, None)
@@ -289,7 +364,7 @@ mod tests {
     fn resets_come_before_and_after_storing() {
         let mut faults = faults(&[("reset", "100%")]);
         let before = (0..1000)
-            .filter(|_| faults.judge("logs").reset == Some(Moment::Before))
+            .filter(|_| faults.judge("logs", "PutLogEvents").reset == Some(Moment::Before))
             .count();
         assert!((400..600).contains(&before));
     }
@@ -298,10 +373,10 @@ mod tests {
     fn partial_failures_hit_items_or_whole_requests_of_logs() {
         let mut faults = faults(&[("fail-partly", "20%")]);
         let failed = (0..1000)
-            .filter(|_| faults.judge("logs").error.is_some())
+            .filter(|_| faults.judge("logs", "PutLogEvents").error.is_some())
             .count();
         assert!((150..250).contains(&failed));
-        let mut verdict = faults.judge("kinesis");
+        let mut verdict = faults.judge("kinesis", "PutRecords");
         assert_eq!(verdict.error, None);
         assert!((150..250).contains(&(0..1000).filter(|_| verdict.items.next_fails()).count()));
     }
@@ -310,10 +385,25 @@ mod tests {
     fn an_outage_begins_with_the_first_request_and_ends() {
         let mut faults = faults(&[("outage", "0s,60s,refuse")]);
         assert!(!faults.refuses());
-        assert_eq!(faults.judge("logs").reset, Some(Moment::Before));
+        assert_eq!(
+            faults.judge("logs", "PutLogEvents").reset,
+            Some(Moment::Before)
+        );
         assert!(faults.refuses());
         faults.set("outage", "off").unwrap();
         assert!(!faults.refuses());
+    }
+
+    #[test]
+    fn creation_has_a_rate_of_its_own() {
+        let mut faults = faults(&[("create-rate", "2")]);
+        let mut throttled = |operation| {
+            (0..5)
+                .filter(|_| faults.judge("logs", operation).error.is_some())
+                .count()
+        };
+        assert_eq!(throttled("CreateLogStream"), 3);
+        assert_eq!(throttled("PutLogEvents"), 0);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::http::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -17,15 +18,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::ApiError;
+use super::answer::{ApiError, Reply};
 use super::cloud::{Cloud, Operation, too_large};
-use super::faults::{ItemFaults, Moment};
+use super::faults::{Moment, Verdict};
+use super::line::Line;
 use super::wire::Wire;
 use crate::output::hex;
 use crate::stats::now_nanos;
 
 /// Above the largest body that any of the services takes.
-const MAX_BODY: usize = 16 << 20;
+const MAX_BODY: usize = 64 << 20;
+/// How often something that hangs looks whether the fault is over.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a hanging request hangs; longer than any client waits.
 const HANG: Duration = Duration::from_mins(10);
 /// The first byte of a TLS handshake, which no HTTP method begins with.
@@ -39,6 +43,9 @@ struct Link {
     /// The last body's memory, for the next: fresh megabytes cost a page fault for every 4 KiB.
     spare: Mutex<Vec<u8>>,
 }
+
+/// Connections that wait to be accepted; few, so that a fault can fill their room.
+pub(super) const BACKLOG: u32 = 128;
 
 /// The connection shall end with a reset and no answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +61,14 @@ pub(super) async fn serve(
 ) {
     let request_ids = Arc::new(AtomicU64::new(1));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        if cloud.state().faults.hang_connect {
+            stay_away(&listener, &cloud).await;
+        }
+        // The time is for looking at the faults again.
+        let Ok(accepted) = tokio::time::timeout(LOOK, listener.accept()).await else {
+            continue;
+        };
+        let Ok((stream, _)) = accepted else {
             continue;
         };
         let cut = Arc::new(AtomicBool::new(cloud.state().faults.refuses()));
@@ -77,6 +91,22 @@ pub(super) async fn serve(
     }
 }
 
+/// Accepts nothing until the fault is over; the room for connections that wait is filled, so that others hang.
+async fn stay_away(listener: &TcpListener, cloud: &Cloud) {
+    let mut waiting = Vec::new();
+    while cloud.state().faults.hang_connect {
+        let Ok(address) = listener.local_addr() else {
+            return;
+        };
+        match tokio::time::timeout(LOOK, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => waiting.push(stream),
+            // Full, or the system is short of something: either way it is time to look again.
+            Ok(Err(_)) => tokio::time::sleep(LOOK).await,
+            Err(_) => {}
+        }
+    }
+}
+
 async fn connection(stream: TcpStream, tls: TlsAcceptor, link: Link, read_rate: Arc<AtomicU64>) {
     let _ = stream.set_nodelay(true);
     let mut first = [0];
@@ -84,6 +114,9 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, link: Link, read_rate: 
         return;
     };
     let wire = Wire::new(stream, read_rate, Arc::clone(&link.cut));
+    while link.cloud.state().faults.hangs() {
+        tokio::time::sleep(LOOK).await;
+    }
     if first == [TLS_HANDSHAKE] {
         // A client that breaks the handshake off, for example because it doubts the certificate, knows why itself.
         if let Ok(stream) = tls.accept(wire).await {
@@ -95,11 +128,12 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, link: Link, read_rate: 
 }
 
 async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, link: Link) {
+    let line = Line::new(stream, Arc::clone(&link.cloud), Arc::clone(&link.cut));
     let link = &link;
     let service = service_fn(move |request| answer(request, link));
     // Clients close connections as they like; what matters of it shows in the counters.
     let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(line), service)
         .await;
 }
 
@@ -110,11 +144,14 @@ async fn answer(request: Request<Incoming>, link: &Link) -> Result<Response<Full
     let (parts, body) = request.into_parts();
     let body = match link.read(body).await? {
         Ok(body) => body,
-        Err(error) => return Ok(finish(link, "request", 0, Err(error))),
+        Err(error) => return Ok(finish(link, Operation::UNKNOWN, 0, Err(error))),
     };
     let operation = match Operation::of(&parts) {
         Ok(operation) => operation,
-        Err(error) => return Ok(finish(link, "request", body.bytes.len(), Err(error))),
+        Err(error) => {
+            let read = body.bytes.len();
+            return Ok(finish(link, Operation::UNKNOWN, read, Err(error)));
+        }
     };
     let verdict = link.cloud.judge(operation);
     if !verdict.delay.is_zero() {
@@ -123,17 +160,19 @@ async fn answer(request: Request<Incoming>, link: &Link) -> Result<Response<Full
     }
     link.interrupt(operation, Moment::Before, verdict.reset, verdict.hang)
         .await?;
-    let result = process(
-        link,
-        operation,
-        &parts,
-        &body,
-        verdict.error.as_ref(),
-        verdict.items,
-    );
-    link.interrupt(operation, Moment::After, verdict.reset, verdict.hang)
-        .await?;
-    let response = finish(link, operation.name, body.bytes.len(), result);
+    let (reset, hang) = (verdict.reset, verdict.hang);
+    let response = if verdict.page {
+        link.cloud
+            .state()
+            .ledger
+            .outcome(operation.name, "a page instead of storing");
+        response(StatusCode::OK, Reply::page())
+    } else {
+        let result = process(link, operation, &parts, &body, verdict);
+        link.interrupt(operation, Moment::After, reset, hang)
+            .await?;
+        finish(link, operation, body.bytes.len(), result)
+    };
     link.put_back(body.bytes);
     Ok(response)
 }
@@ -143,16 +182,21 @@ fn process(
     operation: Operation<'_>,
     parts: &Parts,
     body: &Body,
-    fault: Option<&ApiError>,
-    items: ItemFaults,
-) -> Result<String, ApiError> {
-    let plain = body.plain(parts)?;
+    verdict: Verdict,
+) -> Result<Reply, ApiError> {
+    // An object's encoding is its own; S3 looks at none.
+    let plain = if operation.service == "s3" {
+        None
+    } else {
+        body.plain(parts)?
+    };
     let plain = plain.as_deref().unwrap_or(&body.bytes);
     // Other faults come after the checks: a broken request stays broken when the service is busy.
+    let fault = verdict.error.as_ref();
     let call = (link.cloud).check(operation, parts, &body.hash, plain, fault)?;
-    match fault {
-        Some(error) => Err(error.clone()),
-        None => link.cloud.apply(call, plain, items),
+    match verdict.error {
+        Some(error) => Err(error),
+        None => link.cloud.apply(call, plain, verdict.items),
     }
 }
 
@@ -180,7 +224,10 @@ impl Link {
             .ledger
             .outcome(operation.name, &format!("{how} {when}"));
         if how == "hang" {
-            tokio::time::sleep(HANG).await;
+            let (begin, generation) = (Instant::now(), self.cloud.fault_generation());
+            while begin.elapsed() < HANG && self.cloud.fault_generation() == generation {
+                tokio::time::sleep(LOOK).await;
+            }
         }
         self.cut.store(true, Ordering::Relaxed);
         Err(Cut)
@@ -262,29 +309,45 @@ async fn discard(mut body: Incoming, cloud: &Cloud) -> Result<Response<Full<Byte
 
 fn finish(
     link: &Link,
-    operation: &str,
+    operation: Operation<'_>,
     body_bytes: usize,
-    result: Result<String, ApiError>,
+    result: Result<Reply, ApiError>,
 ) -> Response<Full<Bytes>> {
     let outcome = result.as_ref().map(|_| ());
     link.cloud
         .state()
         .ledger
-        .answer(operation, body_bytes as u64, outcome);
-    let (status, code, body) = match result {
-        Ok(body) => (StatusCode::OK, None, body),
-        Err(error) => (error.status, Some(error.code), error.body().to_string()),
+        .answer(operation.name, body_bytes as u64, outcome);
+    let (status, code, reply) = match result {
+        Ok(reply) => (StatusCode::OK, None, reply),
+        Err(error) => (
+            error.status,
+            Some(error.code),
+            error.body(operation.service),
+        ),
     };
+    let mut response = response(status, reply);
     let id = link.request_ids.fetch_add(1, Ordering::Relaxed);
+    let id = format!("5eed5eed-0000-4000-8000-{id:012x}");
+    let more = [
+        ("x-amzn-requestid", Some(id.as_str())),
+        ("x-amz-request-id", Some(id.as_str())),
+        ("x-amzn-errortype", code),
+    ];
+    for (name, value) in more {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn response(status: StatusCode, reply: Reply) -> Response<Full<Bytes>> {
     let mut response = Response::builder()
         .status(status)
-        .header("content-type", "application/x-amz-json-1.1")
-        .header(
-            "x-amzn-RequestId",
-            format!("5eed5eed-0000-4000-8000-{id:012x}"),
-        );
-    if let Some(code) = code {
-        response = response.header("x-amzn-ErrorType", code);
+        .header("content-type", reply.content_type);
+    if let Some(tag) = reply.tag {
+        response = response.header("etag", tag);
     }
-    response.body(Full::from(body)).unwrap_or_default()
+    response.body(Full::from(reply.body)).unwrap_or_default()
 }

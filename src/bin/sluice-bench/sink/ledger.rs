@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer::ApiError;
 use crate::procfs;
 use crate::record::{self, Mark};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, approx, round};
 
 /// Marks beyond these cannot come from a load and are counted as records without a mark.
 const MAX_CONNECTIONS: u32 = 1_000;
@@ -66,6 +66,16 @@ pub(super) struct Ledger {
     latency: Histogram,
     first_arrival: Option<u64>,
     last_arrival: Option<u64>,
+    mark: Option<Moment>,
+}
+
+/// What has arrived since a moment that the control port has marked, in nanoseconds since 1970.
+#[derive(Debug)]
+struct Moment {
+    at: u64,
+    first_after: Option<u64>,
+    /// The last arrival of a record that was sent before it.
+    last_of_before: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +136,21 @@ impl Ledger {
         if mark.sent > 0 {
             self.latency.add(now.saturating_sub(mark.sent));
         }
+        if let Some(moment) = &mut self.mark {
+            moment.first_after.get_or_insert(now);
+            if mark.sent <= moment.at {
+                moment.last_of_before = Some(now);
+            }
+        }
+    }
+
+    /// Marks a moment: what arrives from now on is told apart by whether it was sent before.
+    pub(super) fn mark(&mut self, now: u64) {
+        self.mark = Some(Moment {
+            at: now,
+            first_after: None,
+            last_of_before: None,
+        });
     }
 
     /// Says how many records each connection has sent, so that missing ones can be counted.
@@ -207,6 +232,7 @@ impl Ledger {
             "latency": self.latency.to_json(),
             "first_arrival_ns": self.first_arrival,
             "last_arrival_ns": self.last_arrival,
+            "mark": self.mark.as_ref().map(Moment::to_json),
             "cpu_seconds": procfs::own_cpu_seconds(),
         })
     }
@@ -221,6 +247,16 @@ impl Ledger {
             records - seen
         });
         Some(missing.sum())
+    }
+}
+
+impl Moment {
+    fn to_json(&self) -> Value {
+        let since = |at: u64| round(approx(at.saturating_sub(self.at)) / 1e9);
+        json!({
+            "seconds_to_first": self.first_after.map(since),
+            "seconds_to_last_of_before": self.last_of_before.map(since),
+        })
     }
 }
 

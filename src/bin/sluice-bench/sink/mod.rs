@@ -1,11 +1,12 @@
-//! `sink`: a strict local stand-in for CloudWatch Logs, Data Firehose and Kinesis.
+//! `sink`: a strict local stand-in for CloudWatch Logs, Data Firehose, Kinesis and S3.
 //!
 //! | file | what |
 //! |---|---|
 //! | `http.rs`, `wire.rs`, `tls.rs` | one port for TLS and plain HTTP/1.1, slow reading, resets |
 //! | `sigv4.rs`, `date.rs` | the signature |
-//! | `logs/`, `firehose.rs`, `kinesis.rs`, `items.rs` | the limits of each service |
-//! | `faults.rs` | what goes wrong on demand |
+//! | `issue.rs` | credentials, and the endpoints that hand them out |
+//! | `logs/`, `firehose.rs`, `kinesis.rs`, `items.rs`, `s3/` | the limits of each service |
+//! | `faults.rs`, `line.rs`, `pace.rs` | what goes wrong on demand: with requests, with bytes, above a rate |
 //! | `ledger.rs`, `kept.rs` | what has arrived |
 //! | `control.rs` | the second port |
 
@@ -16,11 +17,15 @@ mod date;
 mod faults;
 mod firehose;
 mod http;
+mod issue;
 mod items;
 mod kept;
 mod kinesis;
 mod ledger;
+mod line;
 mod logs;
+mod pace;
+mod s3;
 mod sigv4;
 #[cfg(test)]
 mod tests;
@@ -32,9 +37,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use self::cloud::{Account, Cloud};
 use self::sigv4::Credentials;
@@ -44,8 +50,8 @@ use crate::output::{print_json, print_text};
 use crate::signals;
 
 const HELP: &str = "\
-Play CloudWatch Logs, Data Firehose and Kinesis on one local port, strictly, and
-count what arrives.
+Play CloudWatch Logs, Data Firehose, Kinesis and S3 on one local port, strictly,
+and count what arrives.
 
 Usage: sluice-bench sink [options]
 
@@ -62,6 +68,10 @@ Options:
       --auto-groups         Groups and streams exist as soon as they are named
       --delivery-stream N   A Firehose stream that exists; may be repeated
       --kinesis-stream N    A Kinesis stream that exists; may be repeated
+      --bucket N            A bucket that exists; may be repeated
+      --issue TIME          Hand out credentials that live this long, as the endpoints
+                            of ECS (/ecs) and EC2 do, on a port of their own, which
+                            is printed as \"issue\"
       --keep SIZE           Keep this much of the requests for reading back [default: 0]
       --threads N           Threads [default: one per CPU]
 
@@ -76,6 +86,20 @@ Faults; shares are of all requests, e.g. 30%:
                             request on, for FOR; e.g. 5s,10s
       --read-rate SIZE      Read at most this many bytes per second and connection
       --deny                Answer AccessDeniedException to everything
+      --expired true        Answer ExpiredTokenException to everything
+      --rate N              Grant each service N requests a second, throttle the rest
+      --create-rate N       The same for making groups and streams
+      --page SHARE          Answer 200 with a page of HTML and store nothing
+      --cut-request SHARE,OFFSET   Reset after OFFSET bytes of the request
+      --cut-answer SHARE,OFFSET    Reset after OFFSET bytes of the answer (stored)
+      --end-answer SHARE,OFFSET    Close in order after OFFSET bytes of the answer
+      --stall-answer SHARE,OFFSET  Send OFFSET bytes of the answer, then nothing
+      --slow-answer N       Send answers at N bytes per second
+      --garbage SHARE       Send something else than HTTP as the answer
+      --hang-connect true   Accept no connection, so that connecting hangs
+      --hang-tls true       Accept connections and say nothing
+      --issue-fail SHARE, --issue-hang SHARE   Answer 500, or nothing, when asked
+                            for credentials
       --seed N              The same seed gives the same faults [default: 1]
 
 Control port:
@@ -87,6 +111,10 @@ Control port:
                                           \"off\" ends it
   POST /expect {\"records\": [N, ...]}      sent per connection, so that /stats can
                                           count missing ones
+  POST /delete \"groups\" | \"streams\"      delete all log groups, or their streams
+  POST /expire                            end the credentials handed out so far
+  POST /mark                              begin to measure the time to recover
+  GET /objects                            what is in the buckets
   POST /reset                             forget what has arrived
 ";
 
@@ -96,7 +124,8 @@ struct Options {
     listen: SocketAddr,
     control: SocketAddr,
     ca_file: Option<PathBuf>,
-    credentials: Credentials,
+    keys: issue::Keys,
+    issues: bool,
     account: Account,
     threads: Option<usize>,
 }
@@ -105,6 +134,7 @@ struct Options {
 struct Sink {
     endpoint: SocketAddr,
     control: SocketAddr,
+    issue: Option<SocketAddr>,
 }
 
 /// Runs the command.
@@ -129,6 +159,7 @@ pub(crate) fn main(parser: &mut lexopt::Parser) -> Result<()> {
             "port": sink.endpoint.port(),
             "control": sink.control.to_string(),
             "control_port": sink.control.port(),
+            "issue": sink.issue.map(|issue| issue.to_string()),
             "ca_file": ca_file,
         }))?;
         stop.await;
@@ -141,13 +172,19 @@ impl Sink {
     async fn start(options: Options) -> Result<Self> {
         let tls = tls::acceptor(options.ca_file.as_deref())?;
         let read_rate = Arc::new(AtomicU64::new(options.account.faults.read_rate));
-        let cloud = Arc::new(Cloud::new(options.credentials, options.account));
-        let clients = bind(options.listen).await?;
-        let control = bind(options.control).await?;
-        let sink = Self {
+        let cloud = Arc::new(Cloud::new(options.keys, options.account));
+        let clients = bind(options.listen)?;
+        let control = bind(options.control)?;
+        let mut sink = Self {
             endpoint: address(&clients)?,
             control: address(&control)?,
+            issue: None,
         };
+        if options.issues {
+            let listener = bind(SocketAddr::new(options.listen.ip(), 0))?;
+            sink.issue = Some(address(&listener)?);
+            tokio::spawn(issue::serve(listener, Arc::clone(&cloud)));
+        }
         tokio::spawn(http::serve(
             clients,
             tls,
@@ -159,10 +196,18 @@ impl Sink {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(Error::io(format!("listen on {address}")))
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(http::BACKLOG)
+    };
+    listen().map_err(Error::io(format!("listen on {address}")))
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {
@@ -176,7 +221,8 @@ impl Options {
         use lexopt::Arg::{Long, Short};
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let (mut listen, mut control, mut ca_file, mut threads) = (local, local, None, None);
-        let mut keys = Keys::default();
+        let mut keys = Given::default();
+        let mut issue = IssueOptions::default();
         let mut account = Account::default();
         while let Some(arg) = parser.next()? {
             match arg {
@@ -189,6 +235,12 @@ impl Options {
                 Long("auto-groups") => account.any = true,
                 Long("delivery-stream") => account.delivery_streams.extend([args::value(parser)?]),
                 Long("kinesis-stream") => account.streams.extend([args::value(parser)?]),
+                Long("bucket") => account.buckets.extend([args::value(parser)?]),
+                Long("issue") => issue.life = Some(args::duration(&args::value(parser)?)?),
+                Long(name @ ("issue-fail" | "issue-hang")) => {
+                    let name = name.to_owned();
+                    issue.faults.push((name, args::value(parser)?));
+                }
                 Long("keep") => account.keep = args::size(&args::value(parser)?)? as usize,
                 Long("threads") => {
                     threads = Some(args::count(&args::value(parser)?)?.max(1) as usize);
@@ -208,22 +260,45 @@ impl Options {
             listen,
             control,
             ca_file,
-            credentials: keys.credentials()?,
+            issues: issue.life.is_some(),
+            keys: issue.keys(keys)?,
             account,
             threads,
         }))
     }
 }
 
+/// What the command line says of the credentials to hand out.
+#[derive(Debug, Default)]
+struct IssueOptions {
+    life: Option<Duration>,
+    faults: Vec<(String, String)>,
+}
+
+impl IssueOptions {
+    /// The keys of the account; fixed ones may be left out where others are handed out.
+    fn keys(self, given: Given) -> Result<issue::Keys> {
+        let fixed = match given.credentials() {
+            Err(_) if self.life.is_some() => None,
+            given => Some(given?),
+        };
+        let mut keys = issue::Keys::new(fixed, self.life);
+        for (name, value) in &self.faults {
+            keys.set(name, value)?;
+        }
+        Ok(keys)
+    }
+}
+
 /// Credentials as far as the command line gives them.
 #[derive(Debug, Default)]
-struct Keys {
+struct Given {
     access: Option<String>,
     secret: Option<String>,
     token: Option<String>,
 }
 
-impl Keys {
+impl Given {
     fn credentials(self) -> Result<Credentials> {
         let required = |given: Option<String>, name: &str| {
             let missing = || Error::Usage(format!("give the key by option or in {name}"));

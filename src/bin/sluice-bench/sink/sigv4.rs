@@ -25,6 +25,17 @@ pub(crate) struct Credentials {
     pub(crate) session_token: Option<String>,
 }
 
+/// The key that a request is signed with.
+pub(super) fn access_key(request: &Parts) -> Option<&str> {
+    Some(Authorization::parse(text_header(request, "authorization")?)?.access_key)
+}
+
+/// Whether the signature is for this service.
+pub(super) fn is_for(request: &Parts, service: &str) -> bool {
+    let scope = || Authorization::parse(text_header(request, "authorization")?);
+    scope().is_some_and(|scope| scope.service == service)
+}
+
 /// The parts of an `Authorization` header.
 struct Authorization<'a> {
     access_key: &'a str,
@@ -92,7 +103,13 @@ fn verify_at(
             "X-Amz-Content-Sha256 is not the hash of the body",
         ));
     }
-    let canonical = canonical_request(request, authorization.signed_headers, body_hash);
+    let path = if service == "s3" {
+        // S3 alone takes the path as it is on the wire.
+        request.uri.path().to_owned()
+    } else {
+        encoded(request.uri.path())
+    };
+    let canonical = canonical_request(request, &path, authorization.signed_headers, body_hash);
     if signature(&canonical, date, &authorization, &keys.secret_key) == authorization.signature {
         return Ok(());
     }
@@ -132,10 +149,15 @@ fn check_identity(
     if authorization.access_key == keys.access_key && token == keys.session_token.as_deref() {
         return Ok(());
     }
-    Err(ApiError::violation(
+    Err(unknown_client())
+}
+
+/// The answer to a key that nobody has.
+pub(super) fn unknown_client() -> ApiError {
+    ApiError::violation(
         "UnrecognizedClientException",
         "The security token included in the request is invalid.",
-    ))
+    )
 }
 
 fn check_date(date: &str, scope_date: &str, now: u64) -> Result<(), ApiError> {
@@ -185,7 +207,7 @@ fn check_signed_headers(
     }
 }
 
-fn canonical_request(request: &Parts, signed_headers: &str, body_hash: &str) -> String {
+fn canonical_request(request: &Parts, path: &str, signed_headers: &str, body_hash: &str) -> String {
     let mut query: Vec<&str> = request
         .uri
         .query()
@@ -194,12 +216,7 @@ fn canonical_request(request: &Parts, signed_headers: &str, body_hash: &str) -> 
         .filter(|pair| !pair.is_empty())
         .collect();
     query.sort_unstable();
-    let mut canonical = format!(
-        "{}\n{}\n{}\n",
-        request.method,
-        encoded(request.uri.path()),
-        query.join("&")
-    );
+    let mut canonical = format!("{}\n{}\n{}\n", request.method, path, query.join("&"));
     for name in signed_headers.split(';') {
         let values = request
             .headers

@@ -58,6 +58,16 @@ impl Groups {
         }
     }
 
+    /// Deletes all groups, or the streams of all.
+    pub(super) fn delete(&mut self, groups: bool) {
+        if groups {
+            self.groups.clear();
+        }
+        for group in self.groups.values_mut() {
+            group.streams.clear();
+        }
+    }
+
     /// Groups with their streams; the shape of `GET /groups`.
     pub(super) fn to_json(&self) -> Value {
         let group = |group: &Group| json!({ "class": group.class, "retention_days": group.retention_days, "streams": group.streams });
