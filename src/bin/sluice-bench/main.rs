@@ -15,7 +15,8 @@
 //! | `faults` | every fault against every output of a router, as a table |
 //! | `soak` | load with credentials that end every minute and come from endpoints that fail |
 //!
-//! It shares no code with the router, so that it can measure any router and finds the router's mistakes.
+//! It shares no code with the router, so that it can measure any router and finds the router's mistakes. (One of its tests,
+//! `sink/tests/laws.rs`, holds the router's encoders against the sink's limits.)
 
 mod args;
 mod error;

@@ -118,7 +118,7 @@ pub(super) const CASES: &[Case] = &[
     case(
         "refuse",
         "connections are refused",
-        &[("outage", "0s,1h,refuse")],
+        &[("outage", "0s,60m,refuse")],
     ),
     case(
         "cut-request-1",

@@ -206,6 +206,13 @@ impl Ledger {
             .or_default() += 1;
     }
 
+    /// How many records have arrived, and how many of them more than once.
+    #[cfg(test)]
+    pub(super) fn unique_and_duplicates(&self) -> (u64, u64) {
+        let unique = self.connections.iter().map(|connection| connection.unique);
+        (unique.sum(), self.duplicates)
+    }
+
     /// All counters; the shape of `GET /stats`.
     pub(super) fn to_json(&self) -> Value {
         let unique: Vec<u64> = self

@@ -1,6 +1,7 @@
 //! The sink as a client sees it: signed requests over a socket, by an independent signer.
 
 mod faults;
+mod laws;
 mod objects;
 mod services;
 mod wire;
