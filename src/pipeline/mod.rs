@@ -18,6 +18,8 @@ mod foreign;
 mod fork;
 mod identity;
 mod lanes;
+#[cfg(test)]
+mod laws;
 mod monitor;
 mod outputs;
 mod queue;
