@@ -47,7 +47,9 @@ each time. Without routers only the floor is measured.
 
 Options:
       --scenario NAME       May be repeated; all = the first eight, filters = those
-                            with filters, faults = those with faults [default: all]
+                            with filters, compression = those that compress and
+                            the same without, faults = those with faults
+                            [default: all]
       --records N           Records per turn [default: 1000000]; presets with faults
                             send at most 200000
       --repeat K            Turns; the table shows medians [default: 1]

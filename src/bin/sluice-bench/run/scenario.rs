@@ -23,6 +23,8 @@ pub(super) struct Scenario {
     output: Output,
     /// Sections of the configuration.
     filters: &'static str,
+    /// `compression` of the output.
+    compression: Option<&'static str>,
     /// Options of the sink.
     pub(super) faults: &'static [&'static str],
     /// Fewer records than asked for, where waiting for repeats takes long.
@@ -34,6 +36,7 @@ enum Output {
     LogsLogKey,
     LogsRecord,
     Firehose,
+    FirehoseJoined,
 }
 
 /// Where the router shall listen.
@@ -53,6 +56,7 @@ const BASE: Scenario = Scenario {
     each_at: None,
     output: Output::LogsLogKey,
     filters: "",
+    compression: None,
     faults: &[],
     most_records: u64::MAX,
 };
@@ -160,6 +164,39 @@ const SCENARIOS: &[Scenario] = &[
         ..FILTERED
     },
     Scenario {
+        name: "logs-gzip",
+        about: "log_key log, request bodies in gzip, CloudWatch",
+        compression: Some("gzip"),
+        ..BASE
+    },
+    Scenario {
+        name: "logs-record-gzip",
+        about: "whole record, request bodies in gzip, CloudWatch",
+        output: Output::LogsRecord,
+        compression: Some("gzip"),
+        ..BASE
+    },
+    Scenario {
+        name: "firehose-gzip",
+        about: "whole record, each in gzip, Firehose",
+        output: Output::Firehose,
+        compression: Some("gzip"),
+        ..BASE
+    },
+    Scenario {
+        name: "firehose-joined",
+        about: "whole record, lines joined, Firehose",
+        output: Output::FirehoseJoined,
+        ..BASE
+    },
+    Scenario {
+        name: "firehose-joined-gzip",
+        about: "whole record, lines joined, in gzip, Firehose",
+        output: Output::FirehoseJoined,
+        compression: Some("gzip"),
+        ..BASE
+    },
+    Scenario {
         name: "throttle",
         about: "30 % of requests throttled",
         faults: &["--throttle", "30%"],
@@ -192,11 +229,17 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Finds a preset, or the first eight for `all`, those with filters for `filters`, those with faults for `faults`.
+/// Finds a preset, or those without faults for `all`, those about filters for `filters`, those with faults for `faults`, and for
+/// `compression` what compresses beside the same without.
 pub(super) fn find(name: &str) -> Result<Vec<&'static Scenario>> {
     let wanted = |scenario: &&Scenario| match name {
-        "all" => scenario.faults.is_empty() && !scenario.name.starts_with(FILTER),
+        "all" => {
+            scenario.faults.is_empty()
+                && !scenario.is_of_compression()
+                && !scenario.name.starts_with(FILTER)
+        }
         "filters" => !scenario.filters.is_empty(),
+        "compression" => scenario.faults.is_empty() && scenario.is_compared(),
         "faults" => !scenario.faults.is_empty(),
         _ => scenario.name == name,
     };
@@ -204,7 +247,7 @@ pub(super) fn find(name: &str) -> Result<Vec<&'static Scenario>> {
     if found.is_empty() {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         return Err(Error::Usage(format!(
-            "there is no scenario {name:?}; there are all, filters, faults, {}",
+            "there is no scenario {name:?}; there are all, filters, compression, faults, {}",
             names.join(", ")
         )));
     }
@@ -224,6 +267,17 @@ impl Scenario {
     /// Whether the floor is worth measuring: with faults, time goes into waiting.
     pub(super) fn has_floor(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    /// Whether it is there for what compression costs alone.
+    fn is_of_compression(&self) -> bool {
+        self.compression.is_some() || self.output == Output::FirehoseJoined
+    }
+
+    /// Whether it belongs into a table of what compression costs.
+    fn is_compared(&self) -> bool {
+        let same = ["message-logkey", "message-record", "firehose"];
+        self.is_of_compression() || same.contains(&self.name)
     }
 
     /// Where the router listens, given a folder for a socket and a free port.
@@ -278,6 +332,9 @@ impl Scenario {
         text.push_str("    Mem_Buf_Limit 25MB\n\n");
         text.push_str(self.filters);
         text.push_str(self.output.config());
+        if let Some(compression) = self.compression {
+            let _ = writeln!(text, "    compression {compression}");
+        }
         let _ = writeln!(
             text,
             "    endpoint {}\n    port {}\n    tls.ca_file {}",
@@ -302,6 +359,10 @@ impl Output {
             }
             Self::Firehose => {
                 "[OUTPUT]\n    Name kinesis_firehose\n    Match *\n    region us-east-1\n    delivery_stream bench\n"
+            }
+            Self::FirehoseJoined => {
+                "[OUTPUT]\n    Name kinesis_firehose\n    Match *\n    region us-east-1\n    delivery_stream bench\n    \
+                 simple_aggregation on\n"
             }
         }
     }
@@ -365,10 +426,21 @@ mod tests {
     }
 
     #[test]
+    fn compression_is_a_setting_of_the_output() {
+        let with = config("logs-gzip");
+        assert_eq!(
+            with.replace("    compression gzip\n", ""),
+            config("message-logkey")
+        );
+        assert!(with.contains("    compression gzip\n"));
+    }
+
+    #[test]
     fn all_means_the_eight_without_faults() {
         assert_eq!(find("all").unwrap().len(), 8);
         assert_eq!(find("faults").unwrap().len(), 5);
         assert_eq!(find("filters").unwrap().len(), 7);
+        assert_eq!(find("compression").unwrap().len(), 8);
         assert!(find("nope").is_err());
     }
 
