@@ -15,6 +15,8 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 const LEAD_MAX: Duration = Duration::from_mins(5);
 /// A load that failed is not tried again before this.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Credentials that end within this are not used any more: the request takes a moment to arrive.
+const MARGIN: Duration = Duration::from_secs(2);
 /// Credentials that a service refuses are loaded anew at most this often.
 const RENEW_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -117,9 +119,21 @@ impl Vault {
         }
         self.held().tried = Some(Instant::now());
         let credentials = self.source.provide_credentials().await?;
+        if has_ended(&credentials, SystemTime::now()) {
+            // The SDK answers with its last ones when the instance's metadata cannot be had.
+            let message = "those that can be had have ended";
+            return Err(CredentialsError::provider_error(message));
+        }
         let mut held = self.held();
-        held.generation += 1;
         held.loaded = Some(Instant::now());
+        if held
+            .credentials
+            .as_ref()
+            .is_some_and(|old| is_same(old, &credentials))
+        {
+            return Ok(credentials);
+        }
+        held.generation += 1;
         held.refresh_at = credentials
             .expiry()
             .map(|end| refresh_at(SystemTime::now(), end, fastrand::f64()));
@@ -144,7 +158,8 @@ impl Vault {
         }
         let is_newer = |held: &Held| (held.generation != refused).then(|| held.credentials.clone());
         match self.load_unless(|held| is_newer(held).flatten()).await {
-            Ok(_) => true,
+            // The same ones again would be refused again.
+            Ok(_) => self.generation() != refused,
             Err(error) => {
                 crate::warning!("output:aws", "cannot renew the credentials: {error}");
                 false
@@ -157,7 +172,7 @@ impl Held {
     fn good(&self, now: SystemTime) -> Option<Credentials> {
         self.credentials
             .as_ref()
-            .filter(|credentials| credentials.expiry().is_none_or(|end| now < end))
+            .filter(|credentials| !has_ended(credentials, now + MARGIN))
             .cloned()
     }
 
@@ -169,6 +184,14 @@ impl Held {
         });
         lead.map_or(RENEW_INTERVAL, |lead| lead.min(RENEW_INTERVAL))
     }
+}
+
+fn has_ended(credentials: &Credentials, now: SystemTime) -> bool {
+    credentials.expiry().is_some_and(|end| end <= now)
+}
+
+fn is_same(one: &Credentials, other: &Credentials) -> bool {
+    one.access_key_id() == other.access_key_id() && one.session_token() == other.session_token()
 }
 
 /// When to load ahead of `end`: in the last quarter of the time left and in the last five minutes, `fraction` of 0..1 being the jitter
@@ -281,6 +304,49 @@ mod tests {
         vault.held().credentials = Some(expired);
         assert!(vault.get().await.is_err());
         source.fail(false);
+        assert_eq!(vault.get().await.unwrap().access_key_id(), "AK2");
+    }
+
+    /// Gives the same credentials over and over.
+    #[derive(Debug)]
+    struct Stubborn(Credentials);
+
+    impl ProvideCredentials for Stubborn {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Ok(self.0.clone()))
+        }
+    }
+
+    fn stubborn(end: SystemTime) -> Arc<Vault> {
+        let credentials = Credentials::new("AK1", "s", None, Some(end), "test");
+        let source = SharedCredentialsProvider::new(Stubborn(credentials));
+        Arc::new(Vault::new(source))
+    }
+
+    #[tokio::test]
+    async fn a_source_that_has_only_those_that_have_ended_has_none() {
+        let vault = stubborn(SystemTime::now() - Duration::from_secs(1));
+        assert!(vault.get().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_same_ones_again_are_no_reason_to_ask_again() {
+        let vault = stubborn(SystemTime::now() + Duration::from_secs(3600));
+        vault.get().await.unwrap();
+        vault.held().loaded = Instant::now().checked_sub(RENEW_INTERVAL);
+        assert!(!vault.renew(vault.generation()).await);
+    }
+
+    #[tokio::test]
+    async fn those_that_end_before_a_request_arrives_are_not_used() {
+        let source = Source::living(3600);
+        let vault = source.vault();
+        vault.get().await.unwrap();
+        let soon = SystemTime::now() + MARGIN / 2;
+        vault.held().credentials = Some(Credentials::new("AK0", "s", None, Some(soon), "test"));
         assert_eq!(vault.get().await.unwrap().access_key_id(), "AK2");
     }
 
