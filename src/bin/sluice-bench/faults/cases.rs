@@ -81,8 +81,8 @@ const fn partial(
 pub(super) const CASES: &[Case] = &[
     case(
         "throttle",
-        "5 requests a second are granted",
-        &[("rate", "5")],
+        "1 request a second is granted",
+        &[("rate", "1")],
     ),
     case(
         "throttle-30",

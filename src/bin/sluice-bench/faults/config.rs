@@ -74,10 +74,10 @@ pub(super) struct Place<'a> {
     pub(super) input: SocketAddr,
 }
 
-/// The configuration with these outputs and the tags they take.
+/// The configuration with these outputs and the tags they take. Events wait shortly, so that a fault meets many requests.
 pub(super) fn text(outputs: &[(Output, String)], place: &Place<'_>) -> String {
     let mut text = format!(
-        "[SERVICE]\n    Flush 1\n    Grace 30\n    Log_Level info\n\n\
+        "[SERVICE]\n    Flush 0.1\n    Grace 30\n    Log_Level info\n\n\
          [INPUT]\n    Name forward\n    Listen {}\n    Port {}\n    Mem_Buf_Limit 25MB\n",
         place.input.ip(),
         place.input.port()

@@ -12,8 +12,9 @@ use super::row::Row;
 use super::stage::{Cast, Stage};
 use crate::error::Result;
 
-/// Each connection is a tag, and so a stream of its own.
+/// Each connection is a tag, and so a stream of its own; for S3 a file of its own, of which one a second is uploaded.
 const CONNECTIONS: u64 = 2;
+const CONNECTIONS_TO_S3: u64 = 8;
 /// Records in each of many streams: the second one needs no creation any more.
 const IN_EACH_STREAM: u64 = 2;
 
@@ -54,7 +55,7 @@ impl Plan<'_> {
             stop: self.stop,
         };
         let mut stage = Stage::set(&cast, folder)?;
-        stage.load(&self.load_options(many_streams))?;
+        stage.load(&self.load_options(output, many_streams))?;
         if !many_streams {
             stage.wait_for_the_first()?;
             stage.wait(self.before, || Ok(()))?;
@@ -73,22 +74,27 @@ impl Plan<'_> {
         })
     }
 
-    fn load_options(&self, many_streams: bool) -> Vec<String> {
+    fn load_options(&self, output: Output, many_streams: bool) -> Vec<String> {
+        let connections = if output == Output::S3 {
+            CONNECTIONS_TO_S3
+        } else {
+            CONNECTIONS
+        };
         let seconds = (self.before + self.during + self.after).as_secs().max(1);
         let (records, tags) = if many_streams {
             (
                 self.streams * IN_EACH_STREAM,
-                self.streams.div_ceil(CONNECTIONS),
+                self.streams.div_ceil(connections),
             )
         } else {
             (self.rate * seconds, 1)
         };
         let options = [
-            ("--connections", CONNECTIONS),
+            ("--connections", connections),
             ("--records", records),
             ("--rate", self.rate),
             // Small enough that the rate is even.
-            ("--batch", (self.rate / CONNECTIONS / 50).max(1)),
+            ("--batch", (self.rate / connections / 50).max(1)),
             ("--size", 200),
             ("--tags", tags),
         ];

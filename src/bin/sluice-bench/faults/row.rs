@@ -46,10 +46,23 @@ impl Row {
         {
             broken.push(format!("the services refuse requests: {violations}"));
         }
+        if self.hits() == 0 {
+            broken.push("the fault happened to no request, so nothing is shown".to_owned());
+        }
         if self.end.exit_code != Some(0) {
             broken.push(format!("it ended with {:?}", self.end.exit_code));
         }
         broken
+    }
+
+    /// How many answers, exchanges and records the fault happened to.
+    fn hits(&self) -> u64 {
+        let stats = &self.end.stats;
+        let answers = stats.get("answers").and_then(Value::as_object);
+        let other = answers.into_iter().flatten();
+        let other = other.filter(|(answer, _)| !answer.ends_with(" 200"));
+        let other: u64 = other.filter_map(|(_, count)| count.as_u64()).sum();
+        other + number(stats, "failed_items")
     }
 
     /// Requests that were for nothing, and all of them.
@@ -96,7 +109,7 @@ impl Row {
             "fault": self.case.name, "about": self.case.about, "output": self.output.name(),
             "records": self.end.sent, "lost": number(&self.end.stats, "missing"),
             "duplicates": number(&self.end.stats, "duplicates"),
-            "requests": requests, "wasted_requests": wasted,
+            "hits": self.hits(), "requests": requests, "wasted_requests": wasted,
             "seconds_to_resume": resumes, "seconds_to_catch_up": caught_up,
             "peak_rss_bytes": self.end.peak_rss_bytes, "exit_code": self.end.exit_code,
             "broken": self.broken(), "sink": self.end.stats,
@@ -162,12 +175,22 @@ mod tests {
 
     #[test]
     fn a_loss_a_violation_and_a_needless_duplicate_break_the_laws() {
-        let of = |name, stats| row(name, stats).broken().len();
+        let of = |name, mut stats: Value| {
+            stats["answers"] = json!({ "PutLogEvents 503 ServiceUnavailableException": 1 });
+            row(name, stats).broken().len()
+        };
         assert_eq!(of("outage", json!({ "missing": 0, "duplicates": 0 })), 0);
         assert_eq!(of("outage", json!({ "missing": 1 })), 1);
         assert_eq!(of("outage", json!({ "duplicates": 1 })), 1);
         assert_eq!(of("cut-answer-0", json!({ "duplicates": 1 })), 0);
         assert_eq!(of("outage", json!({ "violations": { "count": 1 } })), 1);
+    }
+
+    #[test]
+    fn a_fault_that_happened_to_nothing_shows_nothing() {
+        let of = |stats| row("outage", stats).broken().len();
+        assert_eq!(of(json!({ "answers": { "PutLogEvents 200": 5 } })), 1);
+        assert_eq!(of(json!({ "failed_items": 1 })), 0);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Measurement {
     /// The same as a multiple of the floor's in the same turn.
     pub(super) times_floor: Option<f64>,
     pub(super) records_per_cpu_second: Option<f64>,
+    /// Bytes of request bodies, as they are on the wire, for each record.
+    pub(super) body_bytes_per_record: Option<f64>,
     pub(super) idle_rss_bytes: Option<u64>,
     pub(super) peak_rss_bytes: Option<u64>,
     pub(super) start_ms: f64,
@@ -74,6 +76,8 @@ impl Facts {
             records_per_cpu_second: self
                 .cpu_seconds
                 .map(|cpu| ratio(approx(records), cpu).round()),
+            body_bytes_per_record: (records > 0)
+                .then(|| round(ratio(approx(number(&sink, "body_bytes")), approx(records)))),
             idle_rss_bytes: self.idle_rss_bytes,
             peak_rss_bytes: self.peak_rss_bytes,
             start_ms: round(self.start.as_secs_f64() * 1000.0),

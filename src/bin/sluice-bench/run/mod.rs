@@ -64,9 +64,10 @@ Scenarios (1 KiB access-log lines and four connections unless it says otherwise)
 
 const COLUMNS_HELP: &str = "
 Columns: MB/s and CPU-s/GB count forward bytes; x floor is CPU-s/GB as a multiple of
-the floor's; latency is from write to stored; lost are records that write() accepted
-and that never arrived; twice, disorder: as it says; refused: requests that broke a
-limit of the service; stop s: from SIGTERM to the end.
+the floor's; sent B/rec: request bodies on the wire for each record; latency is from
+write to stored; lost are records that write() accepted and that never arrived; twice,
+disorder: as it says; refused: requests that broke a limit of the service; stop s: from
+SIGTERM to the end.
 ";
 
 struct Options {

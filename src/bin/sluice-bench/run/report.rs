@@ -24,6 +24,7 @@ const COLUMNS: &[Column] = &[
     Column("CPU-s/GB", "cpu_seconds_per_gb", 1.0, 2),
     Column("x floor", "times_floor", 1.0, 2),
     Column("rec/CPU-s", "records_per_cpu_second", 1.0, 0),
+    Column("sent B/rec", "body_bytes_per_record", 1.0, 0),
     Column("idle MiB", "idle_rss_bytes", MEBI, 1),
     Column("peak MiB", "peak_rss_bytes", MEBI, 1),
     Column("start ms", "start_ms", 1.0, 1),
@@ -100,6 +101,7 @@ mod tests {
             cpu_seconds_per_gb: Some(cpu_seconds_per_gb),
             times_floor: None,
             records_per_cpu_second: Some(1.0),
+            body_bytes_per_record: Some(700.4),
             idle_rss_bytes: Some(5 << 20),
             peak_rss_bytes: None,
             start_ms: 3.0,
@@ -133,8 +135,8 @@ mod tests {
         assert_eq!(
             cells,
             [
-                "small", "sluice", "100.0", "4.00", "-", "1", "5.0", "-", "3.0", "-", "-", "0",
-                "0", "0", "0", "0", "0.50", "-"
+                "small", "sluice", "100.0", "4.00", "-", "1", "700", "5.0", "-", "3.0", "-", "-",
+                "0", "0", "0", "0", "0", "0.50", "-"
             ]
         );
         assert_eq!(

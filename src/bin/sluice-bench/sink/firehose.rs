@@ -121,6 +121,7 @@ impl DeliveryStreams {
             ));
         }
         let failed: Vec<bool> = batch.records.iter().map(|_| faults.next_fails()).collect();
+        storage.ledger.fail_items(&failed);
         let stored = batch
             .records
             .iter()

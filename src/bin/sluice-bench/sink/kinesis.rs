@@ -151,6 +151,7 @@ impl Streams {
             ));
         }
         let failed: Vec<bool> = batch.records.iter().map(|_| faults.next_fails()).collect();
+        storage.ledger.fail_items(&failed);
         let stored = batch
             .records
             .iter()

@@ -54,6 +54,7 @@ pub(super) struct Ledger {
     duplicates: u64,
     out_of_order: u64,
     unmarked: u64,
+    failed_items: u64,
     items: u64,
     text_bytes: u64,
     body_bytes: u64,
@@ -158,6 +159,11 @@ impl Ledger {
         self.expected = Some(records);
     }
 
+    /// Counts records that were refused alone, in an answer that took others.
+    pub(super) fn fail_items(&mut self, failed: &[bool]) {
+        self.failed_items += failed.iter().filter(|failed| **failed).count() as u64;
+    }
+
     /// Counts bytes that came for the floor.
     pub(super) fn floor(&mut self, bytes: u64, now: u64) {
         self.floor_bytes += bytes;
@@ -228,6 +234,7 @@ impl Ledger {
             "out_of_order": self.out_of_order,
             "unmarked": self.unmarked,
             "items": self.items,
+            "failed_items": self.failed_items,
             "text_bytes": self.text_bytes,
             "body_bytes": self.body_bytes,
             "floor_bytes": self.floor_bytes,
