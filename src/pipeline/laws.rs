@@ -195,7 +195,9 @@ fn fill(inbox: &Arc<Inbox>) {
         });
         stream.append(&block, &[]);
         if number % 20 == 19 {
-            streams.iter().for_each(|stream| stream.seal());
+            for stream in &streams {
+                stream.seal();
+            }
         }
     }
 }

@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_ones_again_are_no_reason_to_ask_again() {
-        let vault = stubborn(SystemTime::now() + Duration::from_secs(3600));
+        let vault = stubborn(SystemTime::now() + Duration::from_hours(1));
         vault.get().await.unwrap();
         vault.held().loaded = Instant::now().checked_sub(RENEW_INTERVAL);
         assert!(!vault.renew(vault.generation()).await);

@@ -131,7 +131,7 @@ impl<'a> Stage<'a> {
 
     /// Begins to send.
     pub(super) fn load(&mut self, options: &[String]) -> Result<()> {
-        let mut command = Command::new(&self.cast.own);
+        let mut command = Command::new(self.cast.own);
         command
             .args(["load", "--tcp", &self.input.to_string(), "--reconnect"])
             .args(options)

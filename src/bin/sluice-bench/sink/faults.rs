@@ -59,9 +59,17 @@ pub(super) struct Faults {
     page: f64,
     wire: WireFaults,
     /// Connections are not accepted, or their handshake is not answered.
-    pub(super) hang_connect: bool,
-    hang_tls: bool,
+    pub(super) silence: Option<Silence>,
     random: Random,
+}
+
+/// From where on a new connection hears nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// It is not accepted.
+    Connect,
+    /// Its handshake is not answered.
+    Tls,
 }
 
 #[derive(Debug, Clone)]
@@ -130,8 +138,7 @@ impl Default for Faults {
             create_rate: Pace::default(),
             page: 0.0,
             wire: WireFaults::default(),
-            hang_connect: false,
-            hang_tls: false,
+            silence: None,
             random: Random::new(1),
         }
     }
@@ -151,8 +158,8 @@ impl Faults {
             "read-rate" => self.read_rate = args::size(value)?,
             "deny" => self.deny = value == "true",
             "expired" => self.expired = value == "true",
-            "hang-connect" => self.hang_connect = value == "true",
-            "hang-tls" => self.hang_tls = value == "true",
+            "hang-connect" => self.silence = (value == "true").then_some(Silence::Connect),
+            "hang-tls" => self.silence = (value == "true").then_some(Silence::Tls),
             "rate" => self.rate = Pace::parse(value)?,
             "create-rate" => self.create_rate = Pace::parse(value)?,
             "page" => self.page = args::share(value)?,
@@ -176,14 +183,9 @@ impl Faults {
             .is_some_and(|outage| outage.refuse && outage.is_on())
     }
 
-    /// Whether a connection that was accepted hears nothing.
-    pub(super) fn hangs(&self) -> bool {
-        self.hang_connect || self.hang_tls
-    }
-
     /// What goes wrong with the bytes of the next exchange.
     pub(super) fn draw_wire_fault(&mut self) -> Option<WireFault> {
-        if self.hangs() {
+        if self.silence.is_some() {
             // Nothing would hang if the connections that exist went on.
             return Some(WireFault::CutRequest(0));
         }

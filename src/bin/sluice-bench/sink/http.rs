@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::{ApiError, Reply};
 use super::cloud::{Cloud, Operation, too_large};
-use super::faults::{Moment, Verdict};
+use super::faults::{Moment, Silence, Verdict};
 use super::line::Line;
 use super::wire::Wire;
 use crate::output::hex;
@@ -61,7 +61,7 @@ pub(super) async fn serve(
 ) {
     let request_ids = Arc::new(AtomicU64::new(1));
     loop {
-        if cloud.state().faults.hang_connect {
+        if cloud.state().faults.silence == Some(Silence::Connect) {
             stay_away(&listener, &cloud).await;
         }
         // The time is for looking at the faults again.
@@ -94,7 +94,7 @@ pub(super) async fn serve(
 /// Accepts nothing until the fault is over; the room for connections that wait is filled, so that others hang.
 async fn stay_away(listener: &TcpListener, cloud: &Cloud) {
     let mut waiting = Vec::new();
-    while cloud.state().faults.hang_connect {
+    while cloud.state().faults.silence == Some(Silence::Connect) {
         let Ok(address) = listener.local_addr() else {
             return;
         };
@@ -114,7 +114,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, link: Link, read_rate: 
         return;
     };
     let wire = Wire::new(stream, read_rate, Arc::clone(&link.cut));
-    while link.cloud.state().faults.hangs() {
+    while link.cloud.state().faults.silence.is_some() {
         tokio::time::sleep(LOOK).await;
     }
     if first == [TLS_HANDSHAKE] {

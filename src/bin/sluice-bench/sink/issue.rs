@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_set_is_handed_out_for_half_of_its_life_and_refused_after_its_end() {
-        let mut keys = Keys::new(None, Some(Duration::from_secs(60)));
+        let mut keys = Keys::new(None, Some(Duration::from_mins(1)));
         let mut key = |at: u64| {
             keys.hand_out(at * SECOND)
                 .unwrap()

@@ -153,7 +153,7 @@ pub(crate) fn main(parser: &mut lexopt::Parser) -> Result<()> {
     runtime.block_on(async {
         let stop = signals::stop_signal()?;
         let ca_file = options.ca_file.clone();
-        let sink = Sink::start(options).await?;
+        let sink = Sink::start(options)?;
         print_json(&json!({
             "endpoint": sink.endpoint.to_string(),
             "port": sink.endpoint.port(),
@@ -168,8 +168,8 @@ pub(crate) fn main(parser: &mut lexopt::Parser) -> Result<()> {
 }
 
 impl Sink {
-    /// Binds both ports and serves them until the runtime ends.
-    async fn start(options: Options) -> Result<Self> {
+    /// Binds the ports and serves them until the runtime ends.
+    fn start(options: Options) -> Result<Self> {
         let tls = tls::acceptor(options.ca_file.as_deref())?;
         let read_rate = Arc::new(AtomicU64::new(options.account.faults.read_rate));
         let cloud = Arc::new(Cloud::new(options.keys, options.account));

@@ -8,7 +8,7 @@ use super::{Client, everything, put};
 
 #[tokio::test]
 async fn failed_records_are_neither_stored_nor_kept() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client
         .control("POST /faults", json!({ "fail-partly": "50%" }))
         .await;
@@ -31,7 +31,7 @@ async fn failed_records_are_neither_stored_nor_kept() {
 
 #[tokio::test]
 async fn faults_change_at_run_time_and_mistakes_change_nothing() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client
         .control("POST /faults", json!({ "throttle": "100%" }))
         .await;
@@ -59,7 +59,7 @@ async fn faults_change_at_run_time_and_mistakes_change_nothing() {
 
 #[tokio::test]
 async fn a_reset_ends_the_connection_without_an_answer_before_or_after_storing() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client
         .control("POST /faults", json!({ "reset": "100%" }))
         .await;
@@ -82,7 +82,7 @@ async fn a_reset_ends_the_connection_without_an_answer_before_or_after_storing()
 
 #[tokio::test]
 async fn a_slow_reader_takes_its_time() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client
         .control("POST /faults", json!({ "read-rate": "20k" }))
         .await;
@@ -97,7 +97,7 @@ async fn a_slow_reader_takes_its_time() {
 
 #[tokio::test]
 async fn a_hanging_request_is_not_answered_but_may_be_stored() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client
         .control("POST /faults", json!({ "hang": "100%" }))
         .await;
@@ -120,7 +120,7 @@ async fn a_hanging_request_is_not_answered_but_may_be_stored() {
 
 #[tokio::test]
 async fn an_outage_can_refuse_connections_until_it_is_over() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let refuse = json!({ "outage": "0s,60s,refuse" });
     client.control("POST /faults", refuse).await;
     let body = put(&["x"]).to_string();

@@ -353,5 +353,5 @@ fn no_service_refuses_any_request_and_every_event_is_in_one() {
         }
         turn += 1;
     }
-    println!("{made} requests of {turn} batches, 0 refused");
+    eprintln!("{made} requests of {turn} batches, 0 refused");
 }

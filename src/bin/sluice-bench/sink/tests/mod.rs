@@ -29,7 +29,7 @@ struct Client {
 }
 
 impl Client {
-    async fn new(account: Account) -> Self {
+    fn new(account: Account) -> Self {
         let credentials = Credentials {
             access_key: "AKID".to_owned(),
             secret_key: "secret".to_owned(),
@@ -46,7 +46,7 @@ impl Client {
             threads: None,
         };
         Self {
-            sink: Sink::start(options).await.unwrap(),
+            sink: Sink::start(options).unwrap(),
             secret: "secret",
         }
     }

@@ -38,7 +38,7 @@ fn md5(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn an_object_is_stored_counted_listed_and_read_back() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let text = b"seq=0.0.1\nseq=0.1.1\n";
     let path = "/b/logs/a%20b/%C3%A9";
     let (status, answer) = client.s3("PUT", path, text, &[]).await.unwrap();
@@ -58,7 +58,7 @@ async fn an_object_is_stored_counted_listed_and_read_back() {
 
 #[tokio::test]
 async fn sent_again_an_object_is_the_same_and_another_one_may_not_replace_it() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     for (text, expected) in [("seq=0.0.1", 200), ("seq=0.0.1", 200), ("seq=0.1.1", 400)] {
         let put = client.s3("PUT", "/b/k", text.as_bytes(), &[]).await;
         assert_eq!(put.unwrap().0, expected);
@@ -76,7 +76,7 @@ async fn sent_again_an_object_is_the_same_and_another_one_may_not_replace_it() {
 
 #[tokio::test]
 async fn an_upload_in_parts_keeps_to_the_rules_of_s3() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let large = [b"seq=0.0.1".as_slice(), &vec![b'x'; 5 << 20]].concat();
     let small = b"seq=0.1.1".as_slice();
     let id = begin(&client, "k").await;
@@ -120,7 +120,7 @@ async fn an_upload_in_parts_keeps_to_the_rules_of_s3() {
 
 #[tokio::test]
 async fn a_compressed_object_gives_its_marks_and_must_be_what_it_says() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(b"seq=0.0.1\nseq=0.1.1\n").unwrap();
     let gzip = encoder.finish().unwrap();
@@ -140,7 +140,7 @@ async fn a_bucket_must_exist_and_signatures_must_be_right() {
         buckets: HashSet::from(["b".to_owned()]),
         ..Account::default()
     };
-    let client = Client::new(account).await;
+    let client = Client::new(account);
     assert_eq!(client.s3("PUT", "/b/k", b"x", &[]).await.unwrap().0, 200);
     let (status, answer) = client.s3("PUT", "/c/k", b"x", &[]).await.unwrap();
     assert_eq!((status, answer.contains("NoSuchBucket")), (404, true));

@@ -11,7 +11,7 @@ use super::{Account, Client, everything, put};
 
 #[tokio::test]
 async fn a_stream_must_be_created_before_it_takes_events() {
-    let client = Client::new(Account::default()).await;
+    let client = Client::new(Account::default());
     let code = |answer: (u16, Value)| {
         (
             answer.0,
@@ -78,7 +78,7 @@ async fn a_stream_must_be_created_before_it_takes_events() {
 
 #[tokio::test]
 async fn what_is_stored_is_counted_and_can_be_read_back() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     assert_eq!(client.put(&["a seq=0.0.1", "\"b\" seq=0.1.1"]).await.0, 200);
     assert_eq!(client.put(&["a seq=0.0.1"]).await.0, 200);
     client
@@ -106,7 +106,7 @@ async fn what_is_stored_is_counted_and_can_be_read_back() {
 async fn a_wrong_signature_stores_nothing() {
     let client = Client {
         secret: "wrong",
-        ..Client::new(everything()).await
+        ..Client::new(everything())
     };
     let (status, body) = client.put(&["seq=0.0.1"]).await;
     assert_eq!(
@@ -122,7 +122,7 @@ async fn a_wrong_signature_stores_nothing() {
 
 #[tokio::test]
 async fn a_request_over_a_limit_is_refused_and_listed() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let large = "x".repeat(1_048_551);
     let (status, body) = client.put(&[&large]).await;
     assert_eq!(
@@ -147,7 +147,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_gzip_body_is_inflated_and_a_broken_one_refused() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let target = "Logs_20140328.PutLogEvents";
     let encoding = [("content-encoding", "gzip")];
     let body = gzip(put(&["seq=0.0.1"]).to_string().as_bytes());
@@ -168,7 +168,7 @@ async fn a_gzip_body_is_inflated_and_a_broken_one_refused() {
 
 #[tokio::test]
 async fn a_gzip_record_and_an_aggregated_record_give_their_marks() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let encode = |data: &[u8]| base64_simd::STANDARD.encode_to_string(data);
     let records = [
         encode(b"seq=0.0.1\nseq=0.1.1\n"),

@@ -36,7 +36,7 @@ async fn exchanges(client: &Client, how: &str) -> Value {
 
 #[tokio::test]
 async fn a_request_is_cut_at_its_byte_before_anything_is_stored() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     fault(&client, "cut-request", "100%,100").await;
     let body = put(&["seq=0.0.1"]).to_string();
     let call = client.call("logs", "Logs_20140328.PutLogEvents", body.as_bytes());
@@ -53,7 +53,7 @@ async fn a_request_is_cut_at_its_byte_before_anything_is_stored() {
 
 #[tokio::test]
 async fn an_answer_is_cut_or_ended_at_its_byte_after_storing() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     let whole = raw(&client, &json!({})).await.unwrap().len();
     for (name, expected) in [
         ("cut-answer", Err("ConnectionReset after 10".to_owned())),
@@ -75,7 +75,7 @@ async fn an_answer_is_cut_or_ended_at_its_byte_after_storing() {
 
 #[tokio::test]
 async fn a_stalled_answer_goes_on_when_the_fault_is_over() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     fault(&client, "stall-answer", "100%,20").await;
     let (nothing, body) = (json!({}), json!({}));
     let exchange = raw(&client, &nothing);
@@ -91,7 +91,7 @@ async fn a_stalled_answer_goes_on_when_the_fault_is_over() {
 
 #[tokio::test]
 async fn an_answer_can_be_slow_or_no_http_or_a_page() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     fault(&client, "slow-answer", "1000").await;
     let begin = Instant::now();
     let length = raw(&client, &json!({})).await.unwrap().len() as u64;
@@ -109,7 +109,7 @@ async fn an_answer_can_be_slow_or_no_http_or_a_page() {
 #[tokio::test]
 async fn connecting_or_the_first_byte_hangs_until_the_fault_is_over() {
     for name in ["hang-connect", "hang-tls"] {
-        let client = Client::new(everything()).await;
+        let client = Client::new(everything());
         fault(&client, name, "true").await;
         let messages = ["seq=0.0.1"];
         let exchange = client.put(&messages);
@@ -123,7 +123,7 @@ async fn connecting_or_the_first_byte_hangs_until_the_fault_is_over() {
 
 #[tokio::test]
 async fn a_granted_rate_throttles_the_rest() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     fault(&client, "rate", "3").await;
     let mut throttled = 0;
     for _ in 0..10 {
@@ -134,7 +134,7 @@ async fn a_granted_rate_throttles_the_rest() {
 
 #[tokio::test]
 async fn deleted_streams_and_groups_have_to_be_made_again() {
-    let client = Client::new(super::Account::default()).await;
+    let client = Client::new(super::Account::default());
     let names = json!({ "logGroupName": "g", "logStreamName": "s/1" });
     let group = json!({ "logGroupName": "g" });
     assert_eq!(client.logs("CreateLogGroup", group.clone()).await.0, 200);
@@ -151,7 +151,7 @@ async fn deleted_streams_and_groups_have_to_be_made_again() {
 
 #[tokio::test]
 async fn the_time_to_recover_is_measured_from_the_mark() {
-    let client = Client::new(everything()).await;
+    let client = Client::new(everything());
     client.control("POST /mark", Value::Null).await;
     let of_before = crate::stats::now_nanos() - 1_000_000_000;
     let text = format!("seq=000.0000000000.{of_before}");
