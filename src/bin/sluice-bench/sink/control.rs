@@ -138,7 +138,7 @@ fn set_faults(
     cloud: &Cloud,
     read_rate: &AtomicU64,
 ) -> Result<Value, Refusal> {
-    // All or nothing: a mistake in one name leaves everything as it was.
+    // A mistake in one name leaves the faults of requests as they were.
     let mut changed = cloud.state().faults.clone();
     for (name, value) in faults {
         let text = value

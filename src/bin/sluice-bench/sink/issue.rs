@@ -22,7 +22,7 @@ use super::answer::ApiError;
 use super::cloud::Cloud;
 use super::sigv4::Credentials;
 use crate::args;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::Random;
 use crate::stats::now_nanos;
 
@@ -76,12 +76,12 @@ impl Keys {
     /// Sets `issue-fail` or `issue-hang`.
     ///
     /// # Errors
-    /// When the value is not a share.
+    /// When it is neither, or the value is not a share.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let share = args::share(value)?;
         match name {
-            "issue-fail" => self.fail = share,
-            _ => self.hang = share,
+            "issue-fail" => self.fail = args::share(value)?,
+            "issue-hang" => self.hang = args::share(value)?,
+            _ => return Err(Error::Usage(format!("there is no fault {name:?}"))),
         }
         Ok(())
     }
