@@ -167,6 +167,7 @@ const AT_ONCE: Policy = Policy {
     base: Duration::ZERO,
     throttled_base: Duration::ZERO,
     cap: Duration::ZERO,
+    adapts: false,
 };
 
 /// Fills an inbox with events, numbered in the order in which they are stored, over all tags in turns.
@@ -228,6 +229,8 @@ async fn deliver(who: &str, fault: Fault, rate: u32) -> (Vec<u64>, usize) {
         ledger: Arc::clone(&ledger),
         policy: AT_ONCE,
         workers: None,
+        throttles: Arc::default(),
+        dead_letters: None,
     };
     let (_ending, ended) = watch::channel(Ending::Empty);
     let left = Deliver::new(delivery).run(ended).await;
