@@ -554,9 +554,12 @@ fn very_many_pairs_of_one_name_cost_linear_time() {
 
 #[test]
 fn every_filter_is_held_to_the_laws() {
-    // One prints, the others do nothing at all and are tested where they stand.
+    // One prints, three ask services, the others do nothing at all; all are tested where they stand.
     let others = [
         "stdout",
+        "aws",
+        "ecs",
+        "kubernetes",
         "cumulative_to_delta",
         "labels",
         "metrics_selector",

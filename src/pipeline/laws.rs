@@ -181,6 +181,7 @@ fn fill(inbox: &Arc<Inbox>) {
                 Budget::new(1 << 20),
                 Arc::new(Pool::new(BATCH_MAX)),
                 Duration::ZERO,
+                None,
             )
         })
         .collect();
