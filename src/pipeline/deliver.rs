@@ -520,7 +520,9 @@ impl Deliver {
         let Some(lane) = self.lanes.get_mut(index) else {
             return;
         };
-        if lane.gate.failures() >= OUTAGE_FAILURES && !lane.gate.is_throttled() {
+        let is_outage_over = lane.gate.failures() >= OUTAGE_FAILURES && !lane.gate.is_throttled();
+        // Who sets how often is tried sets this as well.
+        if is_outage_over && self.delivery.policy.adapts {
             lane.throttle.restart(now, fastrand::f64());
         }
         lane.gate.succeed();

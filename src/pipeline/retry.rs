@@ -30,7 +30,7 @@ pub struct Policy {
     pub throttled_base: Duration,
     /// The last bound; `scheduler.cap` where it is set.
     pub cap: Duration,
-    /// The last bound is shorter while few destinations fail; not where it is set.
+    /// The last bound is shorter while few destinations fail, and after an outage the rate is low at first; not where a bound is set.
     pub adapts: bool,
 }
 
