@@ -1,6 +1,7 @@
 //! What the fuzz targets share: a session that checks what it is offered, and a bound on memory.
 
 use std::alloc::System;
+use std::sync::Once;
 
 use cap::Cap;
 use futures_util::future::BoxFuture;
@@ -20,6 +21,15 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Serves one peer; an allocation beyond what a connection may take ends the process, which the fuzzer reports.
 pub fn bounded(serve: impl FnOnce()) {
+    static REPORTS: Once = Once::new();
+    REPORTS.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // The report of a fault takes more than a connection may.
+            MEMORY.set_limit(usize::MAX).expect("there is room");
+            report(panic);
+        }));
+    });
     let limit = MEMORY.allocated() + MEMORY_MAX;
     MEMORY.set_limit(limit).expect("there is room");
     serve();

@@ -4,7 +4,7 @@ use super::message::{self, Chunk, Frame};
 use super::reject::Reject;
 use crate::msgpack::scan::{ScanError, Scanner, flat_len};
 use crate::msgpack::write;
-use crate::parser::json::{JsonError, Transcoder};
+use crate::parser::json::{JsonError, Transcoder, is_blank};
 
 /// The first byte of a connection decides how its peer speaks, for good.
 #[derive(Debug)]
@@ -103,8 +103,7 @@ impl Framing {
         let Dialect::Json(transcoder) = &mut self.dialect else {
             return self.next(bytes);
         };
-        let text = bytes.trim_ascii_start();
-        match text.first() {
+        match bytes.iter().find(|byte| !is_blank(**byte)) {
             // Blanks behind the last frame; nothing waits for an end.
             None => return Ok(Some(bytes.len())),
             Some(b'[') => {}
@@ -200,6 +199,15 @@ mod tests {
             assert_eq!((&found[..], outcome), (&expected[..2], Ok(())), "{cut}");
         }
         assert_eq!(frames(text, &[]).0, expected);
+    }
+
+    #[test]
+    fn what_json_takes_for_no_blank_is_refused_wherever_it_is_cut() {
+        let text = b"[\"t\",5,{}]\x0c[\"t\",6,{}]";
+        for cut in 0..text.len() {
+            let (found, outcome) = frames(text, &[cut]);
+            assert_eq!((found.len(), outcome), (1, Err(Reject::NotAFrame)), "{cut}");
+        }
     }
 
     #[test]

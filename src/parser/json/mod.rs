@@ -59,6 +59,11 @@ pub struct Transcoder {
     strict: bool,
 }
 
+/// Whether JSON takes the byte for a blank; fewer are than ASCII has.
+pub fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 /// What may come next, blanks aside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Expect {
@@ -94,10 +99,7 @@ impl Transcoder {
     pub fn run(&mut self, text: &[u8]) -> Result<Option<usize>, JsonError> {
         while self.expect != Expect::Nothing {
             let rest = text.get(self.position..).unwrap_or_default();
-            let blanks = rest
-                .iter()
-                .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-                .count();
+            let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
             self.position += blanks;
             let Some(&byte) = rest.get(blanks) else {
                 return Ok(None);
