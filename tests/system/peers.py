@@ -9,6 +9,8 @@ import subprocess
 import support
 
 IDLE, LORIS, HALF, LIMIT_MIB = 2000, 200, 200, 16
+# What comes on top of Mem_Buf_Limit: connections and their tasks, and what the allocator cannot give back.
+BESIDE_MIB = 8
 OPTIONS = {
     "--seconds": "3s",
     "--idle": IDLE,
@@ -51,7 +53,8 @@ def test(checks):
         grown = storm["RSS after MiB"] - storm["RSS before MiB"]
         checks.check("a storm leaves no memory behind", grown < 4, f"{grown:.1f} MiB")
         grown = half["growth of the peak RSS MiB"]
-        checks.check("halves of messages stay within Mem_Buf_Limit", grown < LIMIT_MIB, f"{grown} of {LIMIT_MIB} MiB")
+        most = LIMIT_MIB + BESIDE_MIB
+        checks.check("halves of messages stay within Mem_Buf_Limit", grown < most, f"{grown} of {most} MiB")
         for name, scenario in (("idle", idle), ("loris", loris), ("storm", storm), ("half", half)):
             left = scenario["descriptors left behind"]
             checks.check(f"{name}: every descriptor is closed", left == 0, left)
