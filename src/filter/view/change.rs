@@ -7,7 +7,7 @@ use crate::accessor::Accessor;
 use crate::event::EventTime;
 use crate::msgpack::read::{self, Value};
 use crate::msgpack::scan;
-use crate::msgpack::write::OpenMap;
+use crate::msgpack::write::{self, OpenMap};
 use crate::parser::{Parser, Room};
 
 /// One end of a record.
@@ -261,22 +261,38 @@ impl View<'_> {
             self.scratch.moved = all;
             return true;
         }
-        // The new pair, as a map of its own to begin with, so that its depth can be looked at.
-        let start = self.scratch.arena.len();
-        let mut whole = OpenMap::begin(&mut self.scratch.arena);
-        whole.count();
-        whole.end(&mut self.scratch.arena);
-        let key = self.add(key);
-        let value_start = self.scratch.arena.len();
-        let mut map = OpenMap::begin(&mut self.scratch.arena);
-        for pair in &moved {
-            map.count();
-            let renamed = self.with(pair.key, |key, _, out| {
+        let fits = self.push_map(key, &moved, |view, slice| {
+            let renamed = view.with(slice, |key, _, out| {
                 key_text(key).is_some_and(|key| rename(key, out))
             });
             if !renamed {
-                self.append(pair.key);
+                view.append(slice);
             }
+        });
+        if !fits {
+            self.scratch.pairs.clone_from(&all);
+        }
+        self.scratch.moved = moved;
+        fits
+    }
+
+    /// Appends a map of pairs, whose keys `write_key` adds to the arena, under a key that is encoded already. `false`, and nothing
+    /// appended, where it would be nested too deep.
+    pub(super) fn push_map(
+        &mut self,
+        key: &[u8],
+        pairs: &[Pair],
+        mut write_key: impl FnMut(&mut Self, Slice),
+    ) -> bool {
+        // The new pair, as a map of its own to begin with, so that its depth can be looked at.
+        let start = self.scratch.arena.len();
+        write::map_header(&mut self.scratch.arena, 1);
+        let key = self.add(key);
+        let value_start = self.scratch.arena.len();
+        let mut map = OpenMap::begin(&mut self.scratch.arena);
+        for pair in pairs {
+            map.count();
+            write_key(self, pair.key);
             self.append(pair.value);
         }
         map.end(&mut self.scratch.arena);
@@ -286,10 +302,7 @@ impl View<'_> {
             let value = self.since(value_start);
             self.scratch.pairs.push(Pair { key, value });
             self.changed = true;
-        } else {
-            self.scratch.pairs.clone_from(&all);
         }
-        self.scratch.moved = moved;
         fits
     }
 

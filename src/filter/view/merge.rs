@@ -1,9 +1,8 @@
 //! Pairs of a map that become pairs of the record.
 
-use super::{Pair, Parsing, Slice, View, pairs_in};
+use super::{Parsing, Slice, View, pairs_in};
 use crate::msgpack::read::{self, Value};
-use crate::msgpack::scan;
-use crate::msgpack::write::{self, OpenMap};
+use crate::msgpack::write;
 
 impl View<'_> {
     /// The map that the pair at `index` holds, as if it had been parsed.
@@ -42,7 +41,7 @@ impl View<'_> {
                 self.changed = true;
                 true
             }
-            Some(key) => self.push_map(key, &pairs),
+            Some(key) => self.push_map(key, &pairs, Self::append),
         };
         self.scratch.moved = pairs;
         fits
@@ -63,29 +62,5 @@ impl View<'_> {
             write::str(out, text.get(..kept).unwrap_or(text));
         });
         self.since(start)
-    }
-
-    /// Appends a map of pairs, if it is not too deep for a record.
-    fn push_map(&mut self, key: &[u8], pairs: &[Pair]) -> bool {
-        // The new pair, as a map of its own to begin with, so that its depth can be looked at.
-        let start = self.scratch.arena.len();
-        write::map_header(&mut self.scratch.arena, 1);
-        let key = self.add(key);
-        let value_start = self.scratch.arena.len();
-        let mut map = OpenMap::begin(&mut self.scratch.arena);
-        for pair in pairs {
-            map.count();
-            self.append(pair.key);
-            self.append(pair.value);
-        }
-        map.end(&mut self.scratch.arena);
-        let whole = self.since(start);
-        let fits = matches!(scan::value_len(self.bytes(whole)), Ok(Some(_)));
-        if fits {
-            let value = self.since(value_start);
-            self.scratch.pairs.push(Pair { key, value });
-            self.changed = true;
-        }
-        fits
     }
 }

@@ -177,11 +177,7 @@ fn message<'a>(
         return Err(Reject::Arity);
     }
     let time = self::time(time).ok_or(Reject::Time)?;
-    let (behind, record) = match count {
-        // The frame ends where its record does: there is nothing to look for.
-        3 => (&[][..], rest),
-        _ => read::raw(rest).map_err(|_| Reject::NotMsgpack)?,
-    };
+    let (behind, record) = read::raw(rest).map_err(|_| Reject::NotMsgpack)?;
     let (_, Value::Map(_)) = next(record)? else {
         return Err(Reject::Record);
     };
