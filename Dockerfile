@@ -3,18 +3,16 @@
 
 FROM rust:1.96-bookworm AS build
 
-# Static means musl: nothing of the build image is needed at run time. Both are skipped where the image has them.
-RUN command -v musl-gcc >/dev/null \
-    || (apt-get update && apt-get install -y --no-install-recommends musl-tools && rm -rf /var/lib/apt/lists/*)
-RUN test -d "$(rustc --print target-libdir --target "$(uname -m)-unknown-linux-musl")" \
-    || rustup target add "$(uname -m)-unknown-linux-musl"
-
+# Static, so that nothing of the build image is needed at run time; against glibc, since a record costs twice the CPU time with
+# musl's memcpy and allocator. The target is named so that only the program is static, not what runs while it is compiled.
 # The target folder is a cache between builds; what is needed of it is copied out in the same step.
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin sluice --target "$(uname -m)-unknown-linux-musl" \
-    && install -D -m 0755 "target/$(uname -m)-unknown-linux-musl/release/sluice" /image/fluent-bit/bin/fluent-bit
+    target="$(uname -m)-unknown-linux-gnu" \
+    && cargo build --release --locked --bin sluice --target "$target" \
+        --config 'target."cfg(target_env = \"gnu\")".rustflags = ["-C", "target-feature=+crt-static"]' \
+    && install -D -m 0755 "target/$target/release/sluice" /image/fluent-bit/bin/fluent-bit
 
 # The final image has no shell to make folders with, so its whole tree is laid out here.
 RUN mkdir -p /image/fluent-bit/log /image/usr/local/bin /image/var/log /image/var/run \

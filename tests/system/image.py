@@ -1,6 +1,7 @@
 """The container image: built for real by buildah, looked through, and started from its own root without an engine.
 
-The configuration is what the ECS agent generates for a task in bridge mode, with the sink's address in the outputs.
+The configuration is what the ECS agent generates for a task in bridge mode, with the sink's address in the outputs: a number in
+one, in the other a name that only a name server knows, as it is in AWS.
 """
 
 import json
@@ -9,6 +10,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import container_image
@@ -28,12 +30,16 @@ METADATA = {
 }
 RECORDS = 1_000
 PT_INTERP = 3
+TYPE_A = 1
 NOBODY = 65534
 
 
 def generated_config(port, ca_file):
     """The agent's file; only `endpoint` and `tls.ca_file` are added."""
-    destination = f"endpoint https://127.0.0.1:{port}\n    tls.ca_file {ca_file}"
+
+    def destination(host):
+        return f"endpoint https://{host}:{port}\n    tls.ca_file {ca_file}"
+
     metadata = "\n".join(f"    Record {key} {value}" for key, value in METADATA.items())
     return f"""
 [INPUT]
@@ -80,7 +86,7 @@ def generated_config(port, ca_file):
     Name cloudwatch_logs
     Match web-firelens*
     auto_create_group true
-    {destination}
+    {destination("127.0.0.1")}
     log_group_name /ecs/shop
     log_key log
     log_stream_prefix web/
@@ -91,7 +97,7 @@ def generated_config(port, ca_file):
     Name kinesis_firehose
     Match worker-firelens*
     delivery_stream shop-logs
-    {destination}
+    {destination("localhost")}
     region us-east-1
 """
 
@@ -157,6 +163,29 @@ def run(command):
     return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
 
 
+def answer_names(server):
+    """Says of every name it is asked for that it is 127.0.0.1 and has no address of version 6, until the socket is closed."""
+    while True:
+        try:
+            query, client = server.recvfrom(512)
+        except OSError:
+            return
+        end = query.index(0, 12) + 5
+        (kind,) = struct.unpack_from("!H", query, end - 4)
+        answer = struct.pack("!HHHIH4B", 0xC00C, TYPE_A, 1, 60, 4, 127, 0, 0, 1) if kind == TYPE_A else b""
+        counts = struct.pack("!HHHHH", 0x8180, 1, bool(answer), 0, 0)
+        server.sendto(query[:2] + counts + query[12:end] + answer, client)
+
+
+def serve_names(root):
+    """Starts a name server, and tells the image of it as an engine does."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+    threading.Thread(target=answer_names, args=(server,), daemon=True).start()
+    (root / "etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
+    return server
+
+
 def process_one(router):
     """The process that is number 1 in the router's container."""
     children = pathlib.Path(f"/proc/{router.child.pid}/task/{router.child.pid}/children")
@@ -211,7 +240,7 @@ def check_delivery(checks, receiver):
 
 def check_firelens(checks, root, folder, command):
     """Starts the image's command on the generated configuration, as ECS does, and follows records to the sink."""
-    with sink.running(folder, "--delivery-stream", "shop-logs") as receiver:
+    with sink.running(folder, "--delivery-stream", "shop-logs") as receiver, serve_names(root):
         shutil.copy(receiver.ca_file, root / "tmp" / "sink.pem")
         config = generated_config(receiver.port, "/tmp/sink.pem")
         (root / CONFIG).write_text(config)
