@@ -189,6 +189,26 @@ impl Answer {
             why: why.into(),
         }
     }
+
+    /// What was said, where something was.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Done { .. } => None,
+            Self::Partly { why, .. }
+            | Self::Again { why, .. }
+            | Self::Missing { why }
+            | Self::Unacceptable { why, .. } => Some(why),
+        }
+    }
+}
+
+/// What came of making a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prepared {
+    /// It was missing, and is there now.
+    Made,
+    /// It was there already.
+    Found,
 }
 
 /// One output instance.
@@ -230,11 +250,20 @@ pub trait Output: Send + Sync {
     /// When dropped, nobody knows whether the service has the request.
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer>;
 
+    /// What the service throttles as one when destinations are made, for outputs that make them in the same place. `None`: nobody else
+    /// does.
+    fn made_as(&self) -> Option<String> {
+        None
+    }
+
     /// Makes a destination that does not exist.
     ///
     /// # Errors
-    /// What stands against it, as an answer to the request that needed it.
-    fn prepare<'a>(&'a self, destination: &'a Destination) -> BoxFuture<'a, Result<(), Answer>> {
+    /// What stands against it: that it is tried too often, which costs the events that wait no retry, or something else, which does.
+    fn prepare<'a>(
+        &'a self,
+        destination: &'a Destination,
+    ) -> BoxFuture<'a, Result<Prepared, Answer>> {
         let answer = Answer::again(format!("{destination} does not exist"));
         Box::pin(std::future::ready(Err(answer)))
     }

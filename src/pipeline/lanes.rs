@@ -12,11 +12,28 @@ use crate::output::{Destination, Item, Output};
 /// Lanes kept although nothing waits in them.
 const IDLE_LANES: usize = 1024;
 
+/// What is known of whether a destination exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Nothing was sent to it yet.
+    Untried,
+    /// It does not exist, or did not when it was asked.
+    Missing,
+    /// It is being made.
+    BeingMade,
+    /// It was made, and nothing was sent to it since.
+    Made,
+    /// It is there, or what comes next will tell.
+    Assumed,
+}
+
 /// What one destination is owed and how it fares.
 pub(super) struct Lane {
     pub(super) destination: Arc<Destination>,
     pub(super) queue: Queue,
     pub(super) gate: Gate,
+    /// Whether it exists.
+    pub(super) presence: Presence,
     /// What its service grants; other outputs may have the same.
     pub(super) throttle: Arc<Throttle>,
     pub(super) in_flight: usize,
@@ -41,6 +58,7 @@ impl Lane {
             destination,
             queue: Queue::default(),
             gate: Gate::default(),
+            presence: Presence::Untried,
             throttle,
             in_flight: 0,
             oldest_flying: None,
@@ -229,10 +247,19 @@ impl Lanes {
         }
     }
 
-    /// How many destinations fail.
-    pub(super) fn failing(&self) -> usize {
+    /// How many destinations fail, for how long the next of them has to wait. Without one that is asked within `soon` it counts as the
+    /// only one: so somebody is always about to ask, and the end of an outage is noticed in time.
+    pub(super) fn failing(&self, soon: Instant) -> usize {
         let failing = |lane: &&Lane| lane.gate.failures() > 0;
-        self.list.iter().filter(failing).count()
+        let asks_soon = |lane: &Lane| {
+            lane.queue.events() > 0 && lane.gate.opens().is_none_or(|opens| opens <= soon)
+        };
+        let lanes = || self.list.iter().filter(failing);
+        if lanes().any(asks_soon) {
+            lanes().count()
+        } else {
+            1
+        }
     }
 
     /// Tells all gates that a destination was served; whether none is closed by a failure any more.

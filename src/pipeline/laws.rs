@@ -12,7 +12,7 @@ use super::retry::Policy;
 use crate::budget::Budget;
 use crate::buffer::{BATCH_MAX, Inbox, Pool, Source, Stream};
 use crate::event::{Block, DropReason, Event, EventTime, Tag};
-use crate::output::{Answer, Destination, Encoded, Item, Limits, Output, Positions};
+use crate::output::{Answer, Destination, Encoded, Item, Limits, Output, Positions, Prepared};
 use crate::telemetry::RouteLedger;
 
 const EVENTS: u64 = 120;
@@ -150,12 +150,12 @@ impl Output for Service {
         Box::pin(async move { self.take(&numbers) })
     }
 
-    fn prepare<'a>(&'a self, _: &'a Destination) -> BoxFuture<'a, Result<(), Answer>> {
+    fn prepare<'a>(&'a self, _: &'a Destination) -> BoxFuture<'a, Result<Prepared, Answer>> {
         let fails = self.fails(&mut self.state.lock().unwrap());
         let made = if fails {
             Err(Answer::again("no"))
         } else {
-            Ok(())
+            Ok(Prepared::Made)
         };
         Box::pin(std::future::ready(made))
     }

@@ -12,8 +12,8 @@ const BASE: Duration = Duration::from_millis(200);
 const THROTTLED_BASE: Duration = Duration::from_millis(500);
 /// The last bound.
 const CAP: Duration = Duration::from_secs(30);
-/// The last bound for each destination that fails: one of them tries about so often, and where it succeeds the others follow.
-const CAP_EACH: Duration = Duration::from_secs(5);
+/// The last bound for each destination that fails: one of them tries at least so often, and where it succeeds the others follow.
+pub(super) const CAP_EACH: Duration = Duration::from_secs(3);
 /// The bound while the process is ending: better to try than to leave behind.
 const DRAIN_CAP: Duration = Duration::from_secs(1);
 /// A service that asks for more patience than this is asked again anyway.
@@ -256,8 +256,8 @@ mod tests {
         let cap = |policy: Policy, failing| policy.among(failing).cap.as_secs();
         let policy = Policy::default();
         assert_eq!(
-            [1, 2, 6, 7].map(|failing| cap(policy, failing)),
-            [5, 10, 30, 30]
+            [1, 2, 10, 11].map(|failing| cap(policy, failing)),
+            [3, 6, 30, 30]
         );
         let set = policy.with_scheduler(None, Some(Duration::from_mins(1)));
         assert_eq!(cap(set, 1), 60);

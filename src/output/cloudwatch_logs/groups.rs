@@ -1,7 +1,7 @@
 //! Makes log groups and streams that are missing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroupClass;
@@ -11,8 +11,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::Mutex;
 
 use crate::config::Settings;
-use crate::output::aws::{Ready, classify};
-use crate::output::{Answer, Destination};
+use crate::output::aws::{Failure, Ready, classify};
+use crate::output::{Answer, Destination, Prepared};
+
+const COMPONENT: &str = "output:cloudwatch_logs";
 
 /// The days the service knows.
 const RETENTION_DAYS: &[i64] = &[
@@ -27,9 +29,21 @@ pub(super) struct Groups {
     create: Option<GroupOptions>,
     /// Streams are made.
     streams: bool,
-    /// One lock for each group that is being made: many streams of a new group ask for it at once.
-    making: Mutex<HashMap<Box<str>, Arc<Mutex<()>>>>,
+    /// What is known of each group. Many streams of a new group ask for it at once, and one of them makes it.
+    known: std::sync::Mutex<HashMap<Box<str>, Arc<Mutex<Known>>>>,
 }
+
+/// What is known of a group.
+#[derive(Debug, Default)]
+struct Known {
+    /// It exists.
+    exists: bool,
+    /// It was made, and its retention is not set yet.
+    owes_retention: bool,
+}
+
+/// What is known of more groups than this is forgotten: what it saves is a call.
+const KNOWN_MAX: usize = 1024;
 
 /// How groups are made.
 #[derive(Debug)]
@@ -45,7 +59,7 @@ impl Groups {
         Self {
             create: group_options(settings, groups),
             streams,
-            making: Mutex::default(),
+            known: std::sync::Mutex::default(),
         }
     }
 
@@ -62,20 +76,40 @@ impl Groups {
         &self,
         client: &Ready<Client>,
         destination: &Destination,
-    ) -> Result<(), Answer> {
+    ) -> Result<Prepared, Answer> {
         if !self.streams {
             return Err(Answer::again(format!(
                 "{destination} does not exist; make it, or set auto_create_stream true"
             )));
         }
-        let lock = Arc::clone(
-            self.making
-                .lock()
-                .await
-                .entry(destination.group.clone())
-                .or_default(),
-        );
-        let _single_flight = lock.lock().await;
+        let group = self.known(&destination.group);
+        let mut known = group.lock().await;
+        if known.exists {
+            // Streams of a group that exists are made side by side.
+            drop(known);
+            match make_stream(client, destination).await {
+                Err(Answer::Missing { .. }) => {}
+                other => return other,
+            }
+            known = group.lock().await;
+        }
+        let prepared = self.make_both(client, destination, &mut known).await?;
+        known.exists = true;
+        Ok(prepared)
+    }
+
+    async fn make_both(
+        &self,
+        client: &Ready<Client>,
+        destination: &Destination,
+        known: &mut Known,
+    ) -> Result<Prepared, Answer> {
+        if known.owes_retention
+            && let Some(options) = &self.create
+        {
+            options.keep(client, &destination.group).await?;
+            known.owes_retention = false;
+        }
         let missing = match make_stream(client, destination).await {
             Err(Answer::Missing { why }) => why,
             other => return other,
@@ -86,7 +120,23 @@ impl Groups {
             )));
         };
         options.make(client, &destination.group).await?;
+        known.owes_retention = true;
+        options.keep(client, &destination.group).await?;
+        known.owes_retention = false;
         make_stream(client, destination).await
+    }
+
+    fn known(&self, group: &str) -> Arc<Mutex<Known>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = known.get(group) {
+            return Arc::clone(group);
+        }
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, group| group.try_lock().map_or(true, |known| known.owes_retention));
+        }
+        let fresh = Arc::default();
+        known.insert(group.into(), Arc::clone(&fresh));
+        fresh
     }
 }
 
@@ -160,8 +210,13 @@ impl GroupOptions {
                 _ => Ok(()),
             }
         });
-        made.await.map_err(|failure| failure.answer)?;
-        crate::info!("output:cloudwatch_logs", "made the log group {group}");
+        made.await.map_err(not_made)?;
+        crate::info!(COMPONENT, "made the log group {group}");
+        Ok(())
+    }
+
+    /// Sets how long what is in the group is kept, where that is wanted.
+    async fn keep(&self, client: &Ready<Client>, group: &str) -> Result<(), Answer> {
         let Some(days) = self.retention_days else {
             return Ok(());
         };
@@ -174,11 +229,24 @@ impl GroupOptions {
             let sent = call.send().await;
             sent.map(|_| ()).map_err(|error| classify(&error, false))
         });
-        kept.await.map_err(|failure| failure.answer)
+        match kept.await {
+            Err(failure) if is_for_good(&failure) => {
+                let why = failure.answer.why().unwrap_or_default();
+                crate::error!(
+                    COMPONENT,
+                    "the retention of the log group {group} cannot be set to {days} days: {why}; set it by hand, its events are delivered"
+                );
+                Ok(())
+            }
+            other => other.map_err(not_made),
+        }
     }
 }
 
-async fn make_stream(client: &Ready<Client>, destination: &Destination) -> Result<(), Answer> {
+async fn make_stream(
+    client: &Ready<Client>,
+    destination: &Destination,
+) -> Result<Prepared, Answer> {
     let made = client.ask(|| async {
         let call = client
             .api
@@ -186,11 +254,42 @@ async fn make_stream(client: &Ready<Client>, destination: &Destination) -> Resul
             .log_group_name(&*destination.group)
             .log_stream_name(&*destination.name);
         match call.send().await {
-            Err(error) if !exists(&error) => Err(classify(&error, true)),
-            _ => Ok(()),
+            Ok(_) => Ok(Prepared::Made),
+            Err(error) if exists(&error) => Ok(Prepared::Found),
+            Err(error) => Err(classify(&error, true)),
         }
     });
-    made.await.map_err(|failure| failure.answer)
+    made.await.map_err(not_made)
+}
+
+/// What a refusal to make something means for the events that wait for it: never that something is wrong with them.
+fn not_made(failure: Failure) -> Answer {
+    match failure.answer {
+        // Two changed the same thing at once.
+        Answer::Again { after, why, .. } if failure.code == "OperationAbortedException" => {
+            Answer::Again {
+                throttled: true,
+                after,
+                why,
+            }
+        }
+        // So many may exist, which is not how often one may be made.
+        Answer::Again { after, why, .. } if failure.code == "LimitExceededException" => {
+            Answer::Again {
+                throttled: false,
+                after,
+                why,
+            }
+        }
+        Answer::Unacceptable { why, .. } => Answer::again(why),
+        other => other,
+    }
+}
+
+/// Asking again would not help: it is not allowed, or makes no sense.
+fn is_for_good(failure: &Failure) -> bool {
+    failure.code.starts_with("AccessDenied")
+        || matches!(failure.answer, Answer::Unacceptable { .. })
 }
 
 /// Somebody else made it: as good as done.

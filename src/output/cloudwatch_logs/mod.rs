@@ -47,7 +47,7 @@ use self::request::Message;
 use super::aws::{Aws, Failure, Lazy, Question, Session, classify, hand_over, unmarked};
 use super::compression::Compression;
 use super::oversized::Oversized;
-use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, go};
+use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, Prepared, go};
 use crate::config::Settings;
 use crate::event::{DropReason, Event, EventTime, Tag};
 use crate::msgpack::json::Json;
@@ -129,7 +129,7 @@ impl CloudWatchLogs {
         client.ask(attempt).await.map_err(|failure| failure.answer)
     }
 
-    async fn make(&self, destination: &Destination) -> Result<(), Answer> {
+    async fn make(&self, destination: &Destination) -> Result<Prepared, Answer> {
         let known = self.names.resolve(destination).await?;
         let client = self.client.get().await.map_err(Answer::again)?;
         self.groups.make(&client, &known).await
@@ -289,7 +289,15 @@ impl Output for CloudWatchLogs {
         })
     }
 
-    fn prepare<'a>(&'a self, destination: &'a Destination) -> BoxFuture<'a, Result<(), Answer>> {
+    fn made_as(&self) -> Option<String> {
+        let everything = Destination::default();
+        Some(self.client.aws().name("logs creation", &everything))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        destination: &'a Destination,
+    ) -> BoxFuture<'a, Result<Prepared, Answer>> {
         Box::pin(self.make(destination))
     }
 

@@ -4,17 +4,20 @@
 //! one request in flight, unless `workers` asks for more; an output has a few. Nothing is encoded before it can be sent, so bodies
 //! take memory only while they are in flight; what has to be sent again is encoded again, to the same bytes.
 
+mod making;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::making::Making;
 use super::dead_letters::{DeadLetters, Verdict, is_kept};
 use super::fare::{Fare, note_latency};
-use super::lanes::{Lane, Lanes};
+use super::lanes::{Lane, Lanes, Presence};
 use super::queue::{Piece, count, pick};
-use super::retry::{Failure, Policy};
+use super::retry::{CAP_EACH, Failure, Policy};
 use super::throttle::{Throttle, Throttles};
 use crate::buffer::{Inbox, Message, Stream};
 use crate::event::DropReason;
@@ -92,6 +95,7 @@ pub(super) struct Deliver {
     /// Batches being filled, and when they have to be sealed.
     opened: Vec<(Arc<Stream>, Instant)>,
     in_flight: JoinSet<Sent>,
+    making: Making,
     /// Dead letters that are being written.
     burials: JoinSet<()>,
     /// Bytes of body for each byte in the buffer, of the last request.
@@ -111,6 +115,7 @@ impl Deliver {
     pub(super) fn new(delivery: Delivery) -> Self {
         Self {
             lanes: Lanes::new(Arc::clone(&delivery.throttles)),
+            making: Making::new(delivery.output.as_ref(), &delivery.throttles),
             delivery,
             opened: Vec::new(),
             in_flight: JoinSet::new(),
@@ -142,7 +147,7 @@ impl Deliver {
             self.receive();
             let now = Instant::now();
             if end == Ending::HandOver {
-                if self.in_flight.is_empty() && self.burials.is_empty() {
+                if self.is_quiet() {
                     return self.leave();
                 }
             } else {
@@ -160,6 +165,7 @@ impl Deliver {
             tokio::select! {
                 () = self.delivery.inbox.arrived() => {}
                 Some(sent) = self.in_flight.join_next() => self.settle(sent),
+                attempt = self.making.next() => self.note_made(attempt),
                 Some(_) = self.burials.join_next() => {}
                 () = sleep_until(wake) => {}
                 // Nobody is left to say more: the process is ending.
@@ -176,11 +182,13 @@ impl Deliver {
         self.lanes.take_all()
     }
 
+    /// Nothing is under way.
+    fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.making.is_empty() && self.burials.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
-            && self.burials.is_empty()
-            && self.lanes.active_count() == 0
-            && self.opened.is_empty()
+        self.is_quiet() && self.lanes.active_count() == 0 && self.opened.is_empty()
     }
 
     /// Nothing is left, and nothing more comes from the disk.
@@ -235,28 +243,50 @@ impl Deliver {
     /// Starts requests while there are free slots and lanes that are ready.
     fn send_what_is_ready(&mut self, now: Instant) {
         for _ in 0..self.lanes.active_count() {
-            if self.in_flight.len() >= self.slots() {
+            if self.in_flight.len() >= self.slots() && !self.making.has_room() {
                 return;
             }
             let Some(index) = self.lanes.next_active() else {
                 return;
             };
-            while self.in_flight.len() < self.slots() && self.is_ready(index, now) {
-                self.start(index);
+            while let Some(lane) = self.lanes.get(index)
+                && self.is_ready(lane, now)
+            {
+                if self.making.is_needed(lane) {
+                    self.make(index, now);
+                } else {
+                    self.start(index);
+                }
             }
             self.lanes.wake(index);
         }
     }
 
-    fn is_ready(&self, index: usize, now: Instant) -> bool {
-        self.lanes
-            .get(index)
-            .is_some_and(|lane| self.ready_at(lane, now).is_some_and(|at| at <= now))
+    fn is_ready(&self, lane: &Lane, now: Instant) -> bool {
+        self.has_room_for(lane) && self.ready_at(lane, now).is_some_and(|at| at <= now)
+    }
+
+    /// Whether what the lane needs next may be under way beside what is.
+    fn has_room_for(&self, lane: &Lane) -> bool {
+        if self.making.is_needed(lane) {
+            self.making.has_room()
+        } else {
+            self.in_flight.len() < self.slots()
+        }
     }
 
     /// When the lane's next request may go; `None` when something else has to happen first.
     fn ready_at(&self, lane: &Lane, now: Instant) -> Option<Instant> {
         let due = lane.queue.due()?;
+        if self.making.is_needed(lane) {
+            if lane.presence == Presence::BeingMade || lane.in_flight > 0 {
+                return None;
+            }
+            return Some(
+                self.opening(lane, self.making.throttle(), now)
+                    .unwrap_or(now),
+            );
+        }
         // Without `workers`, a destination's requests follow each other, so that its events arrive in order.
         let together = self.delivery.workers.unwrap_or(1);
         if lane.in_flight >= together {
@@ -270,11 +300,16 @@ impl Deliver {
         } else {
             due
         };
+        let opens = self.opening(lane, &lane.throttle, now);
+        Some(opens.map_or(wanted, |opens| opens.max(wanted)))
+    }
+
+    /// When the lane's gate and a throttle are open; `None` is now.
+    fn opening(&self, lane: &Lane, throttle: &Throttle, now: Instant) -> Option<Instant> {
         // At the end it is better to try than to leave behind.
         let soon = |opens: &Instant| !self.draining || *opens <= now + DRAIN_PATIENCE;
-        let both = [lane.gate.opens(), lane.throttle.opens()];
-        let opens = both.into_iter().flatten().filter(soon).max();
-        Some(opens.map_or(wanted, |opens| opens.max(wanted)))
+        let both = [lane.gate.opens(), throttle.opens()];
+        both.into_iter().flatten().filter(soon).max()
     }
 
     /// Encodes one request and sends it.
@@ -382,7 +417,7 @@ impl Deliver {
                 },
                 &why,
             ),
-            Answer::Missing { why } => self.again(sent, Failure::whole(), &why),
+            Answer::Missing { why } => self.missing(sent, &why),
             Answer::Unacceptable { why, reason } => self.unacceptable(sent, &why, reason),
         }
         self.lanes.wake(index);
@@ -526,6 +561,7 @@ impl Deliver {
             lane.throttle.restart(now, fastrand::f64());
         }
         lane.gate.succeed();
+        lane.presence = Presence::Assumed;
         lane.refusals = 0;
         lane.most = lane.most.saturating_mul(2);
         if self.failing && self.lanes.hear_of_success(&self.delivery.policy, now) {
@@ -593,11 +629,12 @@ impl Deliver {
         let kept_batches = kept.len() as u64;
         self.delivery.ledger.fail(why);
         let draining = self.draining;
-        let policy = self.delivery.policy.among(self.lanes.failing());
+        let now = Instant::now();
+        let policy = self.policy_of_failing(now);
         let lane = self.lanes.get_mut(index)?;
         let wait = lane
             .gate
-            .fail(&policy, failure, draining, Instant::now(), fastrand::f64());
+            .fail(&policy, failure, draining, now, fastrand::f64());
         lane.queue.put_back(kept);
         self.delivery.ledger.retry(kept_batches, kept_events as u64);
         let (component, destination) = (&self.delivery.component, Arc::clone(&lane.destination));
@@ -629,6 +666,11 @@ impl Deliver {
         Some(kept_events)
     }
 
+    fn policy_of_failing(&self, now: Instant) -> Policy {
+        let failing = self.lanes.failing(now + CAP_EACH);
+        self.delivery.policy.among(failing)
+    }
+
     /// The request is too large or something in it is bad: halves tell which, until one event is left, and that one is dropped.
     fn unacceptable(&mut self, sent: Sent, why: &str, reason: DropReason) {
         let pieces = without_refused(sent.pieces, &sent.encoded);
@@ -658,33 +700,25 @@ impl Deliver {
     }
 
     fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let lanes = self
-            .lanes
-            .active()
-            .filter_map(|lane| self.ready_at(lane, now));
-        // With all slots taken it is an answer that has to be waited for.
-        let lanes = lanes.filter(|at| *at > now || self.in_flight.len() < self.slots());
+        let lanes = self.lanes.active().filter_map(|lane| {
+            let at = self.ready_at(lane, now)?;
+            // With all slots taken it is an answer that has to be waited for.
+            (at > now || self.has_room_for(lane)).then_some(at)
+        });
         let opened = self.opened.iter().map(|(_, due)| *due);
         lanes.chain(opened).chain(self.fare.next()).min()
     }
 }
 
-/// One request with what may have to come before it: a destination that is missing is made, and the request sent once more.
+/// One request.
 async fn request(output: &dyn Output, destination: &Destination, encoded: &Encoded) -> Answer {
-    let exchange = async {
-        let answer = output.send(destination, encoded.body.clone()).await;
-        if !matches!(answer, Answer::Missing { .. }) {
-            return answer;
-        }
-        match output.prepare(destination).await {
-            Ok(()) => output.send(destination, encoded.body.clone()).await,
-            Err(answer) => answer,
-        }
-    };
     let seconds = REQUEST_DEADLINE.as_secs();
-    tokio::time::timeout(REQUEST_DEADLINE, exchange)
-        .await
-        .unwrap_or_else(|_| Answer::again(format!("no answer within {seconds} seconds")))
+    tokio::time::timeout(
+        REQUEST_DEADLINE,
+        output.send(destination, encoded.body.clone()),
+    )
+    .await
+    .unwrap_or_else(|_| Answer::again(format!("no answer within {seconds} seconds")))
 }
 
 /// Tells a throttle what a request's answer says of how much is granted.

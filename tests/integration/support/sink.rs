@@ -98,6 +98,11 @@ impl Sink {
         assert_eq!(answer, json!({}));
     }
 
+    /// Deletes all `groups`, or all `streams`.
+    pub(crate) fn delete(&self, what: &str) {
+        self.ask("POST", "/delete", &json!(what).to_string());
+    }
+
     /// Says how many records each connection has sent, for `missing`.
     pub(crate) fn expect(&self, records: &Value) {
         self.ask(
