@@ -586,6 +586,14 @@ impl Deliver {
         let pieces = pick(&sent.pieces, &places);
         let taken = sent.encoded.taken().max(1);
         let share = places.len() as f64 / taken as f64;
+        if let Some(lane) = self.lanes.get(sent.lane) {
+            let now = Instant::now();
+            if throttled {
+                lane.throttle.refuse_partly(sent.at, now, share);
+            } else {
+                lane.throttle.succeed(now);
+            }
+        }
         self.delivery.ledger.deliver(
             taken.saturating_sub(places.len()) as u64,
             weight(&sent.pieces).saturating_sub(weight(&pieces)),
@@ -725,15 +733,14 @@ async fn request(output: &dyn Output, destination: &Destination, encoded: &Encod
 fn note_grant(throttle: &Throttle, sent: &Sent) {
     let now = Instant::now();
     match &sent.answer {
-        Answer::Done { .. } | Answer::Partly { .. } | Answer::Unacceptable { .. } => {
-            throttle.succeed(now);
-        }
+        Answer::Done { .. } | Answer::Unacceptable { .. } => throttle.succeed(now),
         Answer::Again {
             throttled: true,
             after,
             ..
         } => throttle.refuse(sent.at, now, *after),
-        Answer::Again { .. } | Answer::Missing { .. } => {}
+        // What it says of each record is looked at later.
+        Answer::Partly { .. } | Answer::Again { .. } | Answer::Missing { .. } => {}
     }
 }
 

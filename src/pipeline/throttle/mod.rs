@@ -34,6 +34,16 @@ const WINDOW_MAX: Duration = Duration::from_secs(10);
 const ANSWERS_MIN: usize = 10;
 /// So many answers are remembered.
 const ANSWERS_MAX: usize = 256;
+/// Less than this part of what is sent may be refused without the rate being cut for it.
+const SHARE_MIN: f64 = 0.1;
+/// So many answers, at least, tell which part that is, and no more than `ANSWERS_MIN`.
+const SHARES_MIN: usize = 3;
+/// Where a cut changes that part, being more than `UNMOVED_LEAST`, by less than this share of it, or so many cuts do not help, the rate is
+/// not why records are refused, and that they are says nothing for a while.
+const UNMOVED_SHARE: f64 = 0.1;
+const UNMOVED_LEAST: f64 = 0.3;
+const UNMOVED_CUTS: u32 = 4;
+const UNMOVED: Duration = Duration::from_secs(10);
 /// A service that asks for more patience than this is asked again anyway.
 const PAUSE_MAX: Duration = Duration::from_mins(2);
 
@@ -66,6 +76,11 @@ impl Throttle {
     /// Notes that a request which went at `sent` was refused because there were too many; `after` is the time the service names.
     pub(super) fn refuse(&self, sent: Instant, now: Instant, after: Option<Duration>) {
         self.pace().refuse(sent, now, after);
+    }
+
+    /// Notes that `share`, of 0..1, of a request which went at `sent` was refused because there were too many records.
+    pub(super) fn refuse_partly(&self, sent: Instant, now: Instant, share: f64) {
+        self.pace().refuse_partly(sent, now, share);
     }
 
     /// Notes that an outage is over. `fraction` of 0..1 is the jitter.
@@ -103,11 +118,17 @@ impl Throttles {
 struct Pace {
     limit: Option<Limit>,
     next: Option<Instant>,
-    /// When the last requests were taken.
-    taken: VecDeque<Instant>,
+    /// When the last requests were taken, and which part of each.
+    taken: VecDeque<(Instant, f64)>,
     /// Answers since the last cut, and refusals among them.
     answers: u32,
     refusals: u32,
+    /// The part that was refused before the last cut.
+    refused: f64,
+    /// Cuts that did not help, one after the other.
+    unmoved_cuts: u32,
+    /// That records are refused says nothing before then.
+    unmoved: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,11 +178,62 @@ impl Pace {
     }
 
     fn succeed(&mut self, now: Instant) {
+        self.take(now, 1.0);
+    }
+
+    fn take(&mut self, now: Instant, share: f64) {
         self.answers = self.answers.saturating_add(1);
         if self.taken.len() == ANSWERS_MAX {
             self.taken.pop_front();
         }
-        self.taken.push_back(now);
+        self.taken.push_back((now, share));
+    }
+
+    /// The rate becomes that at which whole requests were taken. Where that does not help, records fail for another reason, and asking
+    /// less often would only hold them up.
+    fn refuse_partly(&mut self, sent: Instant, now: Instant, share: f64) {
+        let cut = self.limit.filter(|limit| limit.is_cut);
+        if cut.is_some_and(|cut| sent < cut.since) {
+            // It knew nothing of the cut.
+            return;
+        }
+        self.take(now, 1.0 - share.clamp(0.0, 1.0));
+        let refused = self.refused_of_late(cut.map(|cut| cut.since));
+        if refused < SHARE_MIN || self.unmoved.is_some_and(|until| now < until) {
+            return;
+        }
+        let rate = self.rate_at(now);
+        // At less than what was granted everything should be.
+        let is_below =
+            cut.is_some_and(|cut| cut.aim.zip(rate).is_some_and(|(aim, rate)| rate <= aim));
+        self.unmoved_cuts = if is_below { self.unmoved_cuts + 1 } else { 0 };
+        let is_same = refused > UNMOVED_LEAST
+            && (refused - self.refused).abs() < UNMOVED_SHARE * self.refused;
+        if is_below && is_same || self.unmoved_cuts > UNMOVED_CUTS {
+            self.unmoved_cuts = 0;
+            self.unmoved = Some(now + UNMOVED);
+            (self.limit, self.next) = (None, None);
+            return;
+        }
+        self.refused = refused;
+        let top = rate.map_or_else(|| self.granted(now).0, |rate| rate * (1.0 - refused));
+        self.cut(now, top, true);
+    }
+
+    /// Which part of the last requests was refused; nothing while there were too few.
+    fn refused_of_late(&self, since: Option<Instant>) -> f64 {
+        let last = self.taken.iter().rev().take(ANSWERS_MIN);
+        let last = last.take_while(|(taken, _)| since.is_none_or(|since| *taken > since));
+        let (mut count, mut refused) = (0, 0.0);
+        for (_, share) in last {
+            count += 1;
+            refused += 1.0 - share;
+        }
+        if count < SHARES_MIN {
+            0.0
+        } else {
+            refused / count as f64
+        }
     }
 
     fn refuse(&mut self, sent: Instant, now: Instant, after: Option<Duration>) {
@@ -189,6 +261,11 @@ impl Pace {
         if is_again && let Some(rate) = rate {
             top = top.min(rate * CUT_AGAIN);
         }
+        self.cut(now, top, is_sure);
+    }
+
+    /// Limits the rate to somewhat less than `top`, which was granted.
+    fn cut(&mut self, now: Instant, top: f64, is_sure: bool) {
         let rate = (top * CUT).max(RATE_MIN);
         self.limit = Some(Limit {
             rate,
@@ -216,24 +293,23 @@ impl Pace {
 
     /// The requests a second that were taken of late, and whether there were enough to tell.
     fn granted(&self, now: Instant) -> (f64, bool) {
-        let age = |taken: &Instant| now.saturating_duration_since(*taken);
+        let age = |(taken, _): &(Instant, f64)| now.saturating_duration_since(*taken);
         let newest_first = || self.taken.iter().rev();
-        let count = newest_first()
-            .take_while(|taken| age(taken) <= WINDOW)
-            .count();
-        if count >= ANSWERS_MIN {
+        let of_window = || newest_first().take_while(|taken| age(taken) <= WINDOW);
+        if of_window().count() >= ANSWERS_MIN {
             let span = self.taken.front().map_or(WINDOW, age).min(WINDOW);
-            return (count as f64 / span.as_secs_f64().max(0.01), true);
+            let granted: f64 = of_window().map(|(_, share)| share).sum();
+            return (granted / span.as_secs_f64().max(0.01), true);
         }
-        let last: Vec<Duration> = newest_first()
-            .take(ANSWERS_MIN)
-            .map(age)
-            .take_while(|age| *age <= WINDOW_MAX)
-            .collect();
-        match last.last() {
+        let last = || {
+            let last = newest_first().take(ANSWERS_MIN);
+            last.take_while(|taken| age(taken) <= WINDOW_MAX)
+        };
+        match last().last() {
             Some(oldest) => {
-                let span = (*oldest).max(WINDOW).as_secs_f64();
-                (last.len() as f64 / span, last.len() >= ANSWERS_MIN)
+                let span = age(oldest).max(WINDOW).as_secs_f64();
+                let granted: f64 = last().map(|(_, share)| share).sum();
+                (granted / span, last().count() >= ANSWERS_MIN)
             }
             None => (RATE_MIN, false),
         }

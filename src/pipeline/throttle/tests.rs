@@ -239,3 +239,64 @@ fn throttles_that_nobody_holds_are_forgotten() {
     }
     assert!(throttles.0.lock().unwrap().len() < 100);
 }
+
+/// Sends requests of 500 records, those that failed first, to a service that says which part of each it takes; gives when it was asked
+/// and how many records it took.
+fn send_records(
+    throttle: &Throttle,
+    seconds: f64,
+    mut takes: impl FnMut(f64) -> f64,
+) -> Vec<(f64, f64)> {
+    let (start, mut now, mut answers) = (Instant::now(), 0.0, Vec::new());
+    while now < seconds {
+        let clock = start + Duration::from_secs_f64(now);
+        if let Some(opens) = throttle.opens().filter(|opens| *opens > clock) {
+            now = (opens - start).as_secs_f64();
+            continue;
+        }
+        throttle.depart(clock);
+        let taken = takes(now);
+        answers.push((now, taken));
+        let answered = clock + Duration::from_secs_f64(LATENCY);
+        if taken < 500.0 {
+            throttle.refuse_partly(clock, answered, 1.0 - taken / 500.0);
+        } else {
+            throttle.succeed(answered);
+        }
+        now += LATENCY;
+    }
+    answers
+}
+
+/// Checklist: outputs 32
+#[test]
+fn a_service_that_takes_so_many_records_a_second_is_not_sent_many_more() {
+    for rate in [1000.0, 4000.0, 10_000.0] {
+        let (mut permits, mut asked) = (rate, 0.0);
+        let throttle = Throttle::default();
+        let answers = send_records(&throttle, 60.0, |now| {
+            permits = (permits + (now - asked) * rate).min(rate);
+            asked = now;
+            let taken = permits.min(500.0);
+            permits -= taken;
+            taken
+        });
+        let late: Vec<_> = answers.iter().filter(|(now, _)| *now >= 10.0).collect();
+        let taken: f64 = late.iter().map(|(_, taken)| taken).sum();
+        let used = taken / 50.0 / rate;
+        assert!((0.8..=1.1).contains(&used), "{rate}: {used} of it is used");
+        let again = 1.0 - taken / (late.len() as f64 * 500.0);
+        assert!(again < 0.1, "{rate}: {again} of the records came again");
+    }
+}
+
+#[test]
+fn records_that_fail_at_any_rate_are_not_sent_more_slowly_for_long() {
+    for share in [0.1, 0.5, 0.99] {
+        let throttle = Throttle::default();
+        let answers = send_records(&throttle, 60.0, |_| 500.0 * (1.0 - share));
+        // A router without a limit would have asked so often.
+        let used = answers.len() as f64 * LATENCY / 60.0;
+        assert!(used > 0.6, "{share}: {used}");
+    }
+}
