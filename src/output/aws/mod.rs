@@ -19,6 +19,8 @@ mod abridge;
 mod answer;
 mod check;
 mod credentials;
+#[cfg(test)]
+mod deadlines;
 mod endpoint;
 mod fetched;
 mod http;
