@@ -78,6 +78,7 @@ async fn heard(acceptor: &TlsAcceptor, properties: &[(&str, &str)]) -> Result<St
     tokio::join!(serve, connect).1
 }
 
+/// Checklist: outputs 5
 #[tokio::test]
 async fn a_certificate_has_to_be_trusted_and_for_the_name_unless_configured_otherwise() {
     let (server, stranger) = (Identity::new(), Identity::new());

@@ -185,6 +185,7 @@ mod tests {
         data
     }
 
+    /// Checklist: outputs 13
     #[test]
     fn every_text_packed_after_another_unpacks_to_itself() {
         let noise: Vec<u8> = (0..200_000).map(|_| fastrand::u8(..)).collect();

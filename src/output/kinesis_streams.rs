@@ -230,6 +230,7 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 30
     #[test]
     fn exactly_the_failed_records_go_again() {
         let body = r#"{"FailedRecordCount":1,"Records":[{"SequenceNumber":"1","ShardId":"s"},{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"slow"}]}"#;
@@ -243,6 +244,7 @@ mod tests {
         assert_eq!(answer(&reply(200, body)).unwrap(), Answer::done());
     }
 
+    /// Checklist: outputs 37
     #[test]
     fn an_answer_that_proves_nothing_is_no_success() {
         let again = |reply: &Reply| matches!(answer(reply), Ok(Answer::Again { .. }));

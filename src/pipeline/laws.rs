@@ -248,6 +248,7 @@ async fn deliver(who: &str, fault: Fault, rate: u32) -> (Vec<u64>, usize) {
     (state.stored.clone(), state.doubtful)
 }
 
+/// Checklist: outputs 30, 33
 #[tokio::test]
 async fn what_is_delivered_is_what_was_given_at_every_rate_of_failure() {
     let given: Vec<u64> = (0..EVENTS).filter(|number| number % 7 != 6).collect();

@@ -4,6 +4,7 @@ use super::support::{Frame, Router, Sink};
 
 const TAGS: u64 = 50;
 
+/// Checklist: outputs 36
 #[test]
 fn a_group_is_made_once_although_many_tags_start_at_once() {
     let sink = Sink::with(&["--delay", "20ms"]);
@@ -85,6 +86,7 @@ fn streams_that_may_not_be_made_at_once_hold_up_no_other_and_cost_no_retry() {
     assert!(router.end().0.success());
 }
 
+/// Checklist: outputs 29
 #[test]
 fn a_stream_that_is_deleted_is_made_again_for_the_same_events() {
     let sink = Sink::start();

@@ -61,6 +61,7 @@ fn delivers(router: &Running, sink: &Sink) {
     sink.has(1);
 }
 
+/// Checklist: outputs 38
 #[test]
 fn a_container_asks_the_full_url_with_the_token_of_the_file() {
     let (sink, endpoint) = (of_session(), Endpoint::of_keys());
@@ -90,6 +91,7 @@ fn a_container_asks_the_full_url_with_the_token_of_the_file() {
     assert!(head.contains("authorization: pod-token\r\n"), "{head}");
 }
 
+/// Checklist: outputs 38
 #[test]
 fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
     let sink = Sink::start();
@@ -112,6 +114,7 @@ fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
     delivers(&router, &sink);
 }
 
+/// Checklist: outputs 38
 #[test]
 fn a_web_identity_is_exchanged_for_credentials() {
     let sink = of_session();
@@ -183,4 +186,63 @@ fn credentials_that_nobody_gives_hold_up_neither_the_start_nor_the_events() {
     assert_eq!(client.read(expected.len()), expected);
     let _asked = silent.accept().unwrap();
     assert_eq!(sink.stats()["items"], 0);
+}
+
+/// Checklist: outputs 38
+#[test]
+fn keys_of_the_environment_come_before_a_profile_a_web_identity_and_a_container() {
+    let (sink, endpoint) = (Sink::start(), Endpoint::answering("{}".to_owned()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    let wrong = "[default]\naws_access_key_id = WRONG\naws_secret_access_key = wrong\n";
+    std::fs::write(&file, wrong).unwrap();
+    let file = file.to_str().unwrap();
+    let common = |router: Router| {
+        router
+            .environment("AWS_CONFIG_FILE", "/dev/null")
+            .environment("AWS_EC2_METADATA_DISABLED", "true")
+            .environment("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/logs")
+            .environment("AWS_WEB_IDENTITY_TOKEN_FILE", file)
+            .environment("AWS_ENDPOINT_URL_STS", &endpoint.url())
+            .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint.url())
+    };
+    let router = common(Router::new().environment("AWS_SHARED_CREDENTIALS_FILE", file))
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    delivers(&router, &sink);
+    let right = folder.path().join("right");
+    let text = format!(
+        "[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    );
+    std::fs::write(&right, text).unwrap();
+    let right = right.to_str().unwrap();
+    let sink = Sink::start();
+    let router = common(Router::new().without_credentials())
+        .environment("AWS_SHARED_CREDENTIALS_FILE", right)
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    delivers(&router, &sink);
+    assert_eq!(endpoint.heads(), [""; 0]);
+}
+
+/// Checklist: outputs 38
+#[test]
+fn credentials_are_not_asked_for_in_the_clear_of_a_host_far_away() {
+    let sink = Sink::start();
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .environment(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "http://192.0.2.1/creds",
+        )
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    router.connect().send(&Frame::new("app").marked(0, 0, 50));
+    let line = router.process.says("the events are held");
+    assert!(line.contains("credentials"), "{line}");
+    assert_eq!(sink.stats()["requests"], serde_json::json!({}));
 }

@@ -59,6 +59,7 @@ fn a_tag_that_is_no_name_for_a_stream_is_delivered_all_the_same() {
     assert_eq!(stats["violations"]["count"], 0, "{stats}");
 }
 
+/// Checklist: outputs 24, 45
 #[test]
 fn what_the_service_would_refuse_is_dropped_and_counted() {
     const DAY: u64 = 24 * 3600;
@@ -87,6 +88,7 @@ fn what_the_service_would_refuse_is_dropped_and_counted() {
     assert_eq!(sink.stats()["violations"]["count"], 0);
 }
 
+/// Checklist: outputs 22
 #[test]
 fn an_event_that_is_too_large_can_be_put_together_from_its_parts() {
     let sink = Sink::start();
@@ -126,4 +128,49 @@ fn an_event_that_is_too_large_can_be_put_together_from_its_parts() {
         let delivered = router.counter("sluice_output_delivered_records_total", &name);
         assert_eq!(delivered, 3, "{output}");
     }
+}
+
+/// Checklist: outputs 25
+#[test]
+fn interleaved_streams_have_a_request_each_and_not_one_for_each_event() {
+    const STREAMS: u64 = 100;
+    const EVENTS: u64 = 2000;
+    let sink = Sink::start();
+    let template = [("log_stream_template", "$log"), ("log_key", "log")];
+    let router = Router::new().forward(&[]).logs(&sink, &template).start();
+    let frame = (0..EVENTS).fold(Frame::new("app"), |frame, number| {
+        frame.log(&format!("s{}", number % STREAMS))
+    });
+    router.connect().send(&frame);
+    let stats = sink.counts("all events", |stats| stats["items"] == EVENTS);
+    assert_eq!(stats["answers"]["PutLogEvents 200"], STREAMS, "{stats}");
+    for stream in (0..STREAMS).map(|stream| format!("s{stream}")) {
+        let events = sink.events("group", &stream);
+        assert_eq!(events.len() as u64, EVENTS / STREAMS);
+        assert!(events.iter().all(|event| event["message"] == stream));
+    }
+}
+
+/// Checklist: outputs 41
+#[test]
+fn a_compressed_request_for_names_beyond_ascii_is_signed_as_the_service_wants_it() {
+    let sink = Sink::with(&["--session-token", "session"]);
+    let settings = [
+        ("compression", "gzip"),
+        ("log_stream_prefix", "\u{436}/\u{30a2}-"),
+    ];
+    let router = Router::new()
+        .environment("AWS_SESSION_TOKEN", "session")
+        .forward(&[])
+        .logs(&sink, &settings)
+        .start();
+    let frame = (0..50).fold(Frame::new("app"), |frame, number| {
+        frame.marked(0, number, 200)
+    });
+    router.connect().send(&frame);
+    let stats = sink.has(50);
+    assert_eq!(stats["violations"]["count"], 0, "{stats}");
+    let groups = sink.groups();
+    let streams = groups["group"]["streams"].as_object().unwrap();
+    assert!(streams.contains_key("\u{436}/\u{30a2}-app"), "{groups}");
 }

@@ -12,6 +12,8 @@ mod support;
 
 // When a chunk is acknowledged, and with which bytes.
 mod acks;
+// What the sections of AWS outputs may hold, and must.
+mod aws_settings;
 // What happens while a destination takes nothing.
 mod backpressure;
 // Whether destinations would take events, asked before a run.

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::support::{Load, Router, Sink};
 
+/// Checklist: outputs 30
 #[test]
 fn exactly_the_records_that_failed_are_sent_again() {
     let sink = Sink::with(&["--fail-partly", "30%"]);

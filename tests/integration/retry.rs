@@ -1,4 +1,8 @@
-use super::support::{Frame, Load, Router, Sink};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{Frame, Load, Router, Sink, ask, eventually};
 
 /// Sends through a fault; nothing is lost, and only a fault that hides what was stored makes duplicates.
 fn check(fault: &[&str], may_duplicate: bool) {
@@ -39,6 +43,7 @@ fn check(fault: &[&str], may_duplicate: bool) {
     );
 }
 
+/// Checklist: outputs 32
 #[test]
 fn throttling_loses_nothing() {
     check(&["--throttle", "40%"], false);
@@ -64,6 +69,7 @@ fn cut_connections_lose_nothing_although_they_make_duplicates() {
     check(&["--reset", "30%"], true);
 }
 
+/// Checklist: outputs 45
 #[test]
 fn what_has_used_up_its_retries_is_dropped_and_counted() {
     let sink = Sink::with(&["--deny"]);
@@ -143,4 +149,70 @@ fn a_folder_of_dead_letters_that_is_full_holds_up_nothing() {
         router.counter("sluice_dead_letters_failed_total", dropped),
         1
     );
+}
+
+/// Checklist: outputs 32
+#[test]
+fn two_outputs_of_one_stream_share_what_the_service_grants() {
+    let sink = Sink::with(&["--throttle", "100%"]);
+    let router = Router::new()
+        .service("HTTP_Server", "On")
+        .service("HTTP_Listen", "127.0.0.1")
+        .service("HTTP_Port", "0")
+        .forward(&[])
+        .logs(&sink, &[("Match", "ab"), ("log_stream_prefix", "-")])
+        .logs(&sink, &[("Match", "b"), ("log_stream_prefix", "-a")])
+        .start();
+    let spacing = |output: &str| {
+        let reply = ask(router.http(), "GET", "/api/v2/metrics/prometheus", "");
+        let name = format!("name=\"{output}\"");
+        let is_it = |line: &&str| {
+            line.starts_with("sluice_destination_spacing_seconds{") && line.contains(&name)
+        };
+        let line = reply.body.lines().find(is_it);
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
+    };
+    let wait = |output: &str| {
+        eventually(
+            output,
+            || ask(router.http(), "GET", "/metrics", "").body,
+            || Some(spacing(output)).filter(|spacing: &f64| *spacing > 0.0),
+        )
+    };
+    let mut client = router.connect();
+    client.send(&Frame::new("ab").marked(0, 0, 50));
+    wait("cloudwatch_logs.0");
+    sink.faults(&json!({ "throttle": "0" }));
+    let refused = |stats: &serde_json::Value| {
+        let answers = stats["answers"].as_object().unwrap();
+        let refused = answers.iter().filter(|(name, _)| name.contains("Throttling"));
+        refused
+            .map(|(_, count)| count.as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let before = refused(&sink.stats());
+    client.send(&Frame::new("b").marked(1, 0, 50));
+    // The second output was refused nothing, and knows of the limit all the same.
+    wait("cloudwatch_logs.1");
+    assert_eq!(refused(&sink.has(2)), before);
+}
+
+/// Checklist: outputs 27
+#[test]
+fn a_lonely_event_does_not_wait_for_flush_and_the_next_not_longer() {
+    let sink = Sink::start();
+    let router = Router::new()
+        .service("Flush", "1")
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    let mut client = router.connect();
+    client.send(&Frame::new("app").marked(0, 0, 50));
+    sink.has(1);
+    let begin = Instant::now();
+    client.send(&Frame::new("app").marked(0, 1, 50));
+    sink.has(2);
+    // A second, and what a busy machine takes.
+    assert!(begin.elapsed() < Duration::from_secs(3));
 }

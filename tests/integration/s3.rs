@@ -37,6 +37,7 @@ fn lines(objects: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
         .collect()
 }
 
+/// Checklist: outputs 42
 #[test]
 fn what_a_killed_router_leaves_is_uploaded_by_the_next() {
     let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
@@ -93,6 +94,7 @@ fn a_bucket_that_fails_gets_everything_in_the_end_and_once() {
     assert_eq!(text, "one\ntwo\n");
 }
 
+/// Checklist: outputs 43
 #[test]
 fn an_upload_in_parts_goes_on_after_a_kill_and_holds_everything_in_order() {
     let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
@@ -115,5 +117,24 @@ fn an_upload_in_parts_goes_on_after_a_kill_and_holds_everything_in_order() {
     assert_eq!(objects.keys().collect::<Vec<_>>(), ["/b/parts"]);
     let expected: Vec<_> = (0..150).map(line).collect();
     assert!(lines(objects.into_values()) == expected);
+    assert_eq!(bucket.violations(), [""; 0]);
+}
+
+/// Checklist: outputs 43
+#[test]
+fn an_upload_whose_end_fails_although_the_status_is_200_is_ended_again() {
+    let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
+    bucket.fail_completion();
+    let settings = [("s3_key_format", "/parts"), ("total_file_size", "11M")];
+    let mut router = router(&bucket, store.path(), &settings);
+    let line = "x".repeat(60_000);
+    for _ in 0..30 {
+        let frame = (0..10).fold(Frame::new("t"), |frame, _| frame.log(&line));
+        store_frame(&router, frame);
+    }
+    bucket.calls_for("false completion");
+    bucket.calls_for("complete /b/parts");
+    router.terminate();
+    assert!(router.end().0.success());
     assert_eq!(bucket.violations(), [""; 0]);
 }

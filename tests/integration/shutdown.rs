@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::support::{Frame, Load, Router, Sink, ack};
 
+/// Checklist: outputs 27
 #[test]
 fn everything_write_accepted_is_delivered_although_records_flow_while_it_ends() {
     let sink = Sink::start();

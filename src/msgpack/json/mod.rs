@@ -474,6 +474,7 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 7
     #[test]
     fn a_repeated_key_is_written_once_with_its_last_value() {
         assert_eq!(

@@ -58,6 +58,7 @@ async fn answer(stream: &mut TcpStream) {
     stream.write_all(answer).await.unwrap();
 }
 
+/// Checklist: outputs 37
 #[tokio::test]
 async fn a_request_that_dies_on_a_used_connection_is_sent_again_at_once() {
     let (listener, url) = server().await;

@@ -187,23 +187,75 @@ mod tests {
         (class, failure.renew)
     }
 
+    /// Checklist: outputs 28
     #[test]
     fn every_class_of_error_has_its_answer() {
-        let cases = [
-            ("ThrottlingException", 400, "throttled", false),
-            ("", 429, "throttled", false),
-            ("InternalFailure", 500, "again", false),
-            ("", 503, "again", false),
-            ("AccessDeniedException", 400, "again", false),
-            ("ExpiredTokenException", 400, "again", true),
-            ("ResourceNotFoundException", 400, "missing", false),
-            ("InvalidParameterException", 400, "unacceptable", false),
-            ("", 413, "unacceptable", false),
-            ("DataAlreadyAcceptedException", 400, "done", false),
-            ("SomethingNewException", 400, "again", false),
+        let of_class = [
+            (
+                ("throttled", false),
+                "ThrottlingException Throttling ThrottledException TooManyRequestsException RequestLimitExceeded RequestThrottled \
+                 RequestThrottledException ProvisionedThroughputExceededException LimitExceededException SlowDown \
+                 BandwidthLimitExceeded KMSThrottlingException",
+            ),
+            (
+                ("again", false),
+                "InternalFailure InternalFailureException InternalServerError ServiceUnavailableException ServiceUnavailable \
+                 RequestTimeout RequestTimeoutException RequestAbortedException AccessDeniedException AccessDenied OptInRequired \
+                 NotAuthorized KMSAccessDeniedException OperationAbortedException InvalidKMSResourceException KMSDisabledException \
+                 KMSInvalidStateException KMSNotFoundException KMSOptInRequired ServiceQuotaExceededException SomethingNewException",
+            ),
+            (
+                ("again", true),
+                "ExpiredToken ExpiredTokenException TokenRefreshRequired UnrecognizedClientException InvalidClientTokenId \
+                 InvalidAccessKeyId InvalidToken MissingAuthenticationToken MissingAuthenticationTokenException \
+                 IncompleteSignature InvalidSignatureException SignatureDoesNotMatch RequestExpired RequestTimeTooSkewed",
+            ),
+            (("missing", false), "ResourceNotFoundException"),
+            (("done", false), "DataAlreadyAcceptedException"),
+            (
+                ("unacceptable", false),
+                "RequestEntityTooLargeException SerializationException InvalidParameterException InvalidArgumentException \
+                 ValidationException UnknownOperationException InvalidSourceException",
+            ),
         ];
-        for (code, status, expected, renew) in cases {
-            assert_eq!(class(code, status), (expected, renew), "{code} {status}");
+        for (expected, codes) in of_class {
+            for code in codes.split_whitespace() {
+                assert_eq!(class(code, 400), expected, "{code}");
+            }
         }
+        let of_status = [
+            ("throttled", [429, 509].as_slice()),
+            ("again", &[403, 500, 502, 503, 504]),
+            ("unacceptable", &[413]),
+        ];
+        for (expected, all) in of_status {
+            for status in all {
+                assert_eq!(class("", *status), (expected, false), "{status}");
+            }
+        }
+    }
+
+    /// Checklist: outputs 28
+    #[test]
+    fn a_code_is_read_without_what_stands_around_it_and_first_from_the_header() {
+        let code = |header: Option<&str>, body: &str| {
+            let mut headers = http::HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert("x-amzn-errortype", header.parse().unwrap());
+            }
+            let reply = Reply {
+                status: 400,
+                headers,
+                body: body.to_owned().into(),
+            };
+            json_failure(&reply, false).code
+        };
+        let body = r#"{"__type":"com.amazonaws.kinesis#SlowDown","message":"m"}"#;
+        assert_eq!(code(None, body), "SlowDown");
+        let header = "ExpiredToken:http://internal.amazon.com/coral/com.amazon.coral.service/";
+        assert_eq!(code(Some(header), body), "ExpiredToken");
+        let url = r#"{"__type":"a.b#Throttling:http://x/"}"#;
+        assert_eq!(code(None, url), "Throttling");
+        assert_eq!(code(None, "<html>"), "");
     }
 }

@@ -260,6 +260,7 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 35
     #[tokio::test]
     async fn many_requests_share_one_load() {
         let source = Source::living(3600);
@@ -270,6 +271,7 @@ mod tests {
         assert_eq!(source.loads(), 1);
     }
 
+    /// Checklist: outputs 35
     #[tokio::test]
     async fn what_is_refused_is_renewed_once_and_not_at_once_again() {
         let source = Source::living(3600);
@@ -362,6 +364,7 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 39
     #[test]
     fn the_refresh_comes_ahead_of_the_end_and_is_spread() {
         let now = SystemTime::UNIX_EPOCH;

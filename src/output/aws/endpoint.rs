@@ -75,6 +75,7 @@ fn without_port(host: &str) -> &str {
 mod tests {
     use super::*;
 
+    /// Checklist: outputs 5
     #[test]
     fn every_way_to_write_an_endpoint_is_understood() {
         let cases = [
@@ -122,6 +123,7 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 40
     #[test]
     fn every_partition_has_its_hosts() {
         let url = |service, region, fips, dual_stack| {

@@ -95,6 +95,7 @@ mod tests {
     use super::*;
     use crate::config::testing::configured;
 
+    /// Checklist: outputs 40
     #[test]
     fn the_environment_stands_in_for_the_setting() {
         let of =
@@ -110,6 +111,7 @@ mod tests {
         assert_eq!(of(&[]), None);
     }
 
+    /// Checklist: outputs 40
     #[tokio::test]
     async fn the_setting_wins() {
         let (source, problems) = configured(&[("region", "eu-west-1")], |settings| {

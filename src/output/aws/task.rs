@@ -125,6 +125,7 @@ mod tests {
         .unwrap()
     }
 
+    /// Checklist: outputs 46
     #[tokio::test]
     async fn what_is_known_once_is_not_asked_again() {
         let body = r#"{"Cluster":"prod","TaskARN":"arn:aws:ecs:eu-west-1:1:task/prod/abc"}"#;
@@ -142,6 +143,22 @@ mod tests {
                 ("abc", Some("eu-west-1"), "prod")
             );
         }
+    }
+
+    /// Checklist: outputs 46
+    #[test]
+    fn a_task_needs_no_more_than_its_arn() {
+        let task = |text: &str| serde_json::from_str::<Task>(text).unwrap();
+        let cluster = "arn:aws-cn:ecs:cn-north-1:1:cluster/prod";
+        let full = task(&format!(
+            r#"{{"Cluster":"{cluster}","TaskARN":"arn:aws-cn:ecs:cn-north-1:1:task/abc","Containers":[{{}}],"Limits":null}}"#
+        ));
+        assert_eq!(
+            (full.id(), full.region(), &*full.cluster),
+            ("abc", Some("cn-north-1"), cluster)
+        );
+        let empty = task("{}");
+        assert_eq!((empty.id(), empty.region()), ("", None));
     }
 
     #[test]

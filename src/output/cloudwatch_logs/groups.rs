@@ -301,6 +301,34 @@ fn exists<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
 mod tests {
     use super::*;
 
+    fn refused(code: &str, answer: Answer) -> Answer {
+        not_made(Failure {
+            answer,
+            renew: false,
+            code: code.to_owned(),
+        })
+    }
+
+    /// Checklist: outputs 36
+    #[test]
+    fn a_change_at_the_same_time_is_waited_for_and_a_quota_is_not() {
+        let again = |throttled| Answer::Again {
+            throttled,
+            after: None,
+            why: "no".to_owned(),
+        };
+        let aborted = refused("OperationAbortedException", again(false));
+        assert_eq!(aborted, again(true), "it costs no retry");
+        let full = refused("LimitExceededException", again(true));
+        assert_eq!(full, again(false), "it is not the rate");
+        let bad = Answer::Unacceptable {
+            why: "no".to_owned(),
+            reason: crate::event::DropReason::Refused,
+        };
+        let bad = refused("InvalidParameterException", bad);
+        assert_eq!(bad, again(false), "the events are not at fault");
+    }
+
     #[test]
     fn tags_are_trimmed_and_the_last_of_equal_ones_counts() {
         let tags = read_tags("team = a, cost=12,empty=,=x,team=b, ,bare");

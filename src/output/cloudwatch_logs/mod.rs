@@ -312,6 +312,7 @@ mod laws;
 mod tests {
     use super::*;
 
+    /// Checklist: outputs 31
     #[test]
     fn rejected_events_are_told_by_their_indices() {
         let info = RejectedLogEventsInfo::builder()

@@ -306,6 +306,7 @@ mod tests {
         (made.group.into(), made.name.into())
     }
 
+    /// Checklist: outputs 16
     #[test]
     fn a_name_that_comes_to_nothing_is_the_default() {
         let names = go_names(&[
@@ -328,6 +329,7 @@ mod tests {
         assert_eq!(named(&names, "t", b"\x80"), ("g".into(), "$(tag)-t".into()));
     }
 
+    /// Checklist: outputs 16, 17
     #[test]
     fn variables_of_the_task_are_filled_in_and_the_name_cut() {
         let task = Task {
@@ -362,6 +364,7 @@ mod tests {
         assert_eq!(named(&names, "t", b"\x80"), (GO_GROUP.into(), "s".into()));
     }
 
+    /// Checklist: outputs 16
     #[test]
     fn two_ids_differ_and_have_27_characters() {
         let (one, two) = (ksuid(), ksuid());

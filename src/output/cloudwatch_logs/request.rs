@@ -414,6 +414,7 @@ mod tests {
         assert_eq!(messages(&json), [r#"{"log":"\u00e9\""}"#]);
     }
 
+    /// Checklist: outputs 20
     #[test]
     fn ten_thousand_events_fit_and_one_more_waits() {
         let logs = vec![(0, &b"x"[..]); 10_001];
@@ -421,6 +422,7 @@ mod tests {
         assert_eq!((encoded.consumed, messages(&json).len()), (10_000, 10_000));
     }
 
+    /// Checklist: outputs 21
     #[test]
     fn bytes_are_counted_as_the_service_counts_them() {
         let big = vec![b'"'; 524_288 - OVERHEAD];
@@ -434,6 +436,7 @@ mod tests {
         assert_eq!(encoded.consumed, 1);
     }
 
+    /// Checklist: outputs 22
     #[test]
     fn an_event_that_is_too_long_is_cut_between_characters() {
         let long = "\u{e9}".repeat(600_000);
@@ -527,6 +530,7 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 23
     #[test]
     fn events_are_put_in_the_order_of_time_and_equal_times_stay_as_they_came() {
         let (encoded, json) =
@@ -535,6 +539,7 @@ mod tests {
         assert_eq!(encoded.positions, Positions::Sorted(vec![1, 3, 0, 2]));
     }
 
+    /// Checklist: outputs 23
     #[test]
     fn a_call_spans_less_than_a_day() {
         let day = 24 * 3600;
@@ -542,6 +547,7 @@ mod tests {
         assert_eq!(encoded.consumed, 2);
     }
 
+    /// Checklist: outputs 24
     #[test]
     fn what_the_service_would_refuse_is_refused_here_and_counted() {
         let day = 24 * 3600;

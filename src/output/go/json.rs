@@ -310,6 +310,7 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 12
     #[test]
     fn dots_are_replaced_in_keys_of_maps_and_not_below_arrays() {
         let record = b"\x83\xa3a.b\x81\xa2c.\x01\xa1l\x91\x81\xa3d.e\x02\xa3a_b\x03";

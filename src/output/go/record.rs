@@ -173,6 +173,7 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 10, 12
     #[test]
     fn the_time_replaces_a_key_of_its_name_and_is_left_out_with_the_others() {
         assert_eq!(

@@ -156,6 +156,7 @@ mod tests {
             .render(Item { tag: &tag, event }, clean)
     }
 
+    /// Checklist: outputs 16
     #[test]
     fn tokens_are_replaced_and_cleaned() {
         for (template, expected) in [

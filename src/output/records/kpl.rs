@@ -147,6 +147,7 @@ mod tests {
         records
     }
 
+    /// Checklist: outputs 14
     #[test]
     fn records_come_out_as_they_went_in_with_their_own_keys() {
         let mut aggregate = Aggregate::default();

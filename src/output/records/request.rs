@@ -450,6 +450,7 @@ mod tests {
         (encoded, data)
     }
 
+    /// Checklist: outputs 11
     #[test]
     fn a_record_is_json_and_one_newline() {
         assert_eq!(encode_logs(&[b"x"], &format()).1, [b"{\"log\":\"x\"}\n"]);
@@ -459,12 +460,14 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 26
     #[test]
     fn five_hundred_records_fit_and_one_more_waits() {
         let (encoded, data) = encode_logs(&vec![&b"x"[..]; 501], &log_key());
         assert_eq!((encoded.consumed, data.len()), (500, 500));
     }
 
+    /// Checklist: outputs 26
     #[test]
     fn a_body_stays_below_four_mebibytes() {
         let big = vec![b'x'; 1_000_000];
@@ -564,6 +567,7 @@ mod tests {
         whole
     }
 
+    /// Checklist: outputs 15
     #[test]
     fn joined_lines_know_which_events_they_hold() {
         let aggregate = Format {
@@ -581,6 +585,7 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 13
     #[test]
     fn a_compressed_record_inflates_to_its_line() {
         let (_, data) = encode_logs(
@@ -640,6 +645,7 @@ mod tests {
         assert!(line.len() > 900_000 && line.ends_with(b"[Truncated...]"));
     }
 
+    /// Checklist: outputs 26
     #[test]
     fn a_record_and_its_key_stay_within_the_limit() {
         let big = vec![b'x'; 2 << 20];
@@ -657,6 +663,7 @@ mod tests {
         );
     }
 
+    /// Checklist: outputs 14
     #[test]
     fn aggregated_records_know_their_events_and_large_ones_stay_alone() {
         let aggregating = Format {

@@ -143,6 +143,7 @@ mod tests {
         })
     }
 
+    /// Checklist: outputs 42
     #[test]
     fn tokens_are_replaced() {
         for (format, expected) in [
@@ -159,12 +160,14 @@ mod tests {
         }
     }
 
+    /// Checklist: outputs 42
     #[test]
     fn delimiters_in_a_row_count_as_one() {
         let key = rendered("/$TAG[1]-$TAG[2]-$TAG[0]/$UUID", ".-", "app--firelens.77");
         assert_eq!(key, "/firelens-77-app/abcdefgh");
     }
 
+    /// Checklist: outputs 42
     #[test]
     fn a_key_is_cut_and_then_gets_no_suffix() {
         let tag = "\u{e9}".repeat(600);
@@ -172,6 +175,7 @@ mod tests {
         assert!(key.len() >= KEY_MAX - 1 && key.len() <= KEY_MAX && !key.contains(SUFFIX));
     }
 
+    /// Checklist: outputs 6
     #[test]
     fn a_format_that_cannot_be_is_refused() {
         assert!(KeyFormat::new("x/$TAG", ".", false).is_err());

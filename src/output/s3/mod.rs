@@ -317,6 +317,7 @@ mod tests {
         .1
     }
 
+    /// Checklist: outputs 6
     #[test]
     fn sizes_out_of_range_are_refused() {
         for properties in [

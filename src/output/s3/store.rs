@@ -453,6 +453,7 @@ mod tests {
         assert_eq!(store(folder.path(), UNBOUNDED).1, Leftovers::default());
     }
 
+    /// Checklist: outputs 44
     #[test]
     fn a_full_store_takes_nothing_until_something_is_uploaded() {
         let folder = tempfile::tempdir().unwrap();
@@ -467,6 +468,7 @@ mod tests {
         assert!(store.append("t", b"56", 1).unwrap().is_some());
     }
 
+    /// Checklist: outputs 44
     #[test]
     fn the_quarantine_keeps_what_it_has_room_for() {
         let folder = tempfile::tempdir().unwrap();

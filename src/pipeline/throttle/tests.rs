@@ -123,6 +123,7 @@ fn wasted(answers: &[(f64, Outcome)], from: f64) -> f64 {
     refused.count() as f64 / since.len() as f64
 }
 
+/// Checklist: outputs 32
 #[test]
 fn a_router_settles_at_what_its_service_grants_within_ten_seconds() {
     for rate in [5.0, 20.0, 50.0, 100.0, 150.0] {
@@ -140,6 +141,7 @@ fn a_router_settles_at_what_its_service_grants_within_ten_seconds() {
     }
 }
 
+/// Checklist: outputs 32
 #[test]
 fn a_service_that_grants_less_or_more_than_before_is_followed() {
     for (before, after) in [(100.0, 30.0), (30.0, 100.0)] {

@@ -25,6 +25,8 @@ struct State {
     failures: usize,
     /// Requests answered with success, by method and what they are for.
     calls: Vec<String>,
+    /// Say 200 to so many requests to complete an upload, and an error in the text.
+    false_completions: usize,
     violations: Vec<String>,
 }
 
@@ -45,6 +47,11 @@ impl Bucket {
             }
         });
         Self { address, state }
+    }
+
+    /// Says 200 to the next request to complete an upload, and that it failed.
+    pub(crate) fn fail_completion(&self) {
+        self.state.lock().unwrap().false_completions += 1;
     }
 
     /// Starts a bucket.
@@ -160,6 +167,12 @@ impl State {
                 self.calls.push(format!("create {path}"));
                 self.uploads.insert(token.clone(), BTreeMap::new());
                 answer("200 OK", "", &format!("<UploadId>{token}</UploadId>"))
+            }
+            (_, Some(_)) if self.false_completions > 0 => {
+                self.false_completions -= 1;
+                self.calls.push("false completion".to_owned());
+                let error = "<Error><Code>InternalError</Code></Error>";
+                answer("200 OK", "", &format!("<?xml version=\"1.0\"?>{error}"))
             }
             (_, Some(token)) => {
                 let parts = self.uploads.remove(&token).unwrap();

@@ -17,6 +17,8 @@ const CONNECTIONS: u64 = 2;
 const CONNECTIONS_TO_S3: u64 = 8;
 /// Records in each of many streams: the second one needs no creation any more.
 const IN_EACH_STREAM: u64 = 2;
+/// Longer than it takes to make ten thousand streams.
+const ACK_TIMEOUT: &str = "120m";
 
 /// How it is done.
 #[derive(Debug)]
@@ -99,9 +101,15 @@ impl Plan<'_> {
             ("--tags", tags),
         ];
         let options = options.into_iter();
-        options
+        let mut options: Vec<String> = options
             .flat_map(|(name, value)| [name.to_owned(), value.to_string()])
-            .collect()
+            .collect();
+        if many_streams {
+            // The router holds back what it has no memory for, and the system throws away what waits to be sent by a process that has
+            // ended: the load may not end before everything is taken.
+            options.extend(["--ack", "--ack-timeout", ACK_TIMEOUT].map(str::to_owned));
+        }
+        options
     }
 }
 

@@ -332,6 +332,7 @@ fn given(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// Checklist: outputs 19, 26
 #[test]
 fn no_service_refuses_any_request_and_every_event_is_in_one() {
     let batches = given("SLUICE_LAW_BATCHES", BATCHES);
