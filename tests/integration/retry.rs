@@ -186,7 +186,9 @@ fn two_outputs_of_one_stream_share_what_the_service_grants() {
     sink.faults(&json!({ "throttle": "0" }));
     let refused = |stats: &serde_json::Value| {
         let answers = stats["answers"].as_object().unwrap();
-        let refused = answers.iter().filter(|(name, _)| name.contains("Throttling"));
+        let refused = answers
+            .iter()
+            .filter(|(name, _)| name.contains("Throttling"));
         refused
             .map(|(_, count)| count.as_u64().unwrap())
             .sum::<u64>()

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
 
 use super::super::lanes::{Lane, Presence};
+use super::super::queue::count;
 use super::super::retry::Failure;
 use super::super::throttle::{Throttle, Throttles};
-use super::{Deliver, REQUEST_DEADLINE, Sent, count, without_refused};
+use super::settle::without_refused;
+use super::{Deliver, REQUEST_DEADLINE, Sent};
 use crate::output::{Answer, Destination, Output, Prepared};
 
 /// Destinations that are made at the same time.
