@@ -103,3 +103,19 @@ fn a_stream_that_is_deleted_is_made_again_for_the_same_events() {
         assert_eq!(stats["duplicates"], 0, "{stats}");
     }
 }
+
+#[test]
+fn a_retention_that_may_not_be_set_yet_is_set_later() {
+    // What finds that the stream is missing takes the second's only request.
+    let sink = Sink::with(&["--rate", "1"]);
+    let settings = [("log_retention_days", "7")];
+    let router = Router::new().forward(&[]).logs(&sink, &settings).start();
+    router.connect().send(&Frame::new("app").marked(0, 0, 100));
+    let stats = sink.has(1);
+    let answers = &stats["answers"];
+    assert!(
+        answers["PutRetentionPolicy 400 ThrottlingException"].is_u64(),
+        "{stats}"
+    );
+    assert_eq!(sink.groups()["group"]["retention_days"], 7);
+}
