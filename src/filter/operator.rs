@@ -120,6 +120,10 @@ pub struct Counts {
     pub joined: u64,
     /// Events that came out and never went in.
     pub added: u64,
+    /// Taken events that were dropped, and their size.
+    pub dropped: (u64, u64),
+    /// Events that went on without the metadata that the filter is there for.
+    pub bare: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -253,6 +257,18 @@ impl Outbox {
         self.put(Way::Retag, origin, passage);
         self.events
             .push_with(event.time(), event.metadata(), |out| event.write(out));
+    }
+
+    /// Notes that an event that was held, of so many bytes, is dropped.
+    pub fn drop_held(&mut self, origin: Origin, bytes: u64) {
+        self.counts.settled += origin.parts;
+        self.counts.dropped.0 += 1;
+        self.counts.dropped.1 += bytes;
+    }
+
+    /// Notes that an event goes on without the metadata that the filter is there for.
+    pub fn note_bare(&mut self) {
+        self.counts.bare += 1;
     }
 
     fn put(&mut self, way: Way, origin: Origin, passage: Passage) {

@@ -133,6 +133,12 @@ impl Lane {
         self.operators.as_ref().and_then(Operators::due)
     }
 
+    /// What its operators wait for before they let go of what they hold.
+    pub(super) fn waits(&self) -> Vec<BoxFuture<'static, ()>> {
+        let operators = self.operators.as_ref();
+        operators.map_or_else(Vec::new, |operators| operators.ready(&Block::default()))
+    }
+
     /// Whether nothing of the tag waits here.
     fn is_idle(&self) -> bool {
         self.operators.as_ref().is_none_or(Operators::is_idle)

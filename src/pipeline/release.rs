@@ -3,6 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
 use super::chain::Runner;
@@ -36,6 +39,8 @@ pub(super) struct Releaser {
     dispatcher: Dispatcher,
     runner: Runner,
     waiting: Vec<(Instant, Arc<Lane>)>,
+    /// Ends for each lane when its operators wait for nothing any more that others have to say.
+    told: FuturesUnordered<BoxFuture<'static, Arc<Lane>>>,
 }
 
 impl Releaser {
@@ -45,6 +50,7 @@ impl Releaser {
             dispatcher,
             runner: Runner::default(),
             waiting: Vec::new(),
+            told: FuturesUnordered::new(),
         }
     }
 
@@ -62,6 +68,7 @@ impl Releaser {
             tokio::select! {
                 () = awaited.arrived.notified() => self.take_awaited(),
                 () = sleep => self.release_due(Instant::now()),
+                Some(lane) = self.told.next() => self.release_told(lane),
                 // Also when the sender is gone.
                 _ = end.wait_for(|end| *end) => return self.release_everything(),
             }
@@ -71,9 +78,30 @@ impl Releaser {
     /// Takes over the lanes that have begun to hold something.
     fn take_awaited(&mut self) {
         let now = Instant::now();
-        let lanes = self.dispatcher.awaited().take();
-        let due = |lane: Arc<Lane>| (lane.due().unwrap_or(now), lane);
-        self.waiting.extend(lanes.into_iter().map(due));
+        for lane in self.dispatcher.awaited().take() {
+            self.look_after(lane.due().unwrap_or(now), lane);
+        }
+    }
+
+    /// Comes back to a lane when something of it is due, or an answer that it waits for is there.
+    fn look_after(&mut self, due: Instant, lane: Arc<Lane>) {
+        let waits = lane.waits();
+        if !waits.is_empty() {
+            let lane = Arc::clone(&lane);
+            self.told.push(Box::pin(async move {
+                join_all(waits).await;
+                lane
+            }));
+        }
+        self.waiting.push((due, lane));
+    }
+
+    /// Releases what has waited for an answer that is there now.
+    fn release_told(&mut self, lane: Arc<Lane>) {
+        self.waiting.retain(|(_, known)| !Arc::ptr_eq(known, &lane));
+        if let Some(next) = self.release(&lane, false) {
+            self.look_after(next, lane);
+        }
     }
 
     fn release_due(&mut self, now: Instant) {
@@ -83,7 +111,7 @@ impl Releaser {
         self.waiting = waiting;
         for (_, lane) in due {
             if let Some(next) = self.release(&lane, false) {
-                self.waiting.push((next, lane));
+                self.look_after(next, lane);
             }
         }
     }

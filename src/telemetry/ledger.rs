@@ -113,6 +113,8 @@ pub struct Filtered {
     pub drop_bytes: u64,
     /// Events it made beside those it was shown.
     pub add_records: u64,
+    /// Events that passed without the metadata that it is there for.
+    pub bare_records: u64,
 }
 
 impl Filtered {
@@ -138,6 +140,7 @@ pub struct FilterLedger {
     drop_records: Count,
     drop_bytes: Count,
     add_records: Count,
+    bare_records: Count,
 }
 
 impl FilterLedger {
@@ -151,6 +154,7 @@ impl FilterLedger {
             drop_records: count("sluice_filter_drop_records_total"),
             drop_bytes: count("sluice_filter_drop_bytes_total"),
             add_records: count("sluice_filter_add_records_total"),
+            bare_records: count("sluice_filter_bare_records_total"),
         }
     }
 
@@ -169,6 +173,8 @@ impl FilterLedger {
             .fetch_add(done.drop_bytes, Ordering::Relaxed);
         self.add_records
             .fetch_add(done.add_records, Ordering::Relaxed);
+        self.bare_records
+            .fetch_add(done.bare_records, Ordering::Relaxed);
     }
 
     /// What it has done so far.
@@ -179,6 +185,7 @@ impl FilterLedger {
             drop_records: load(&self.drop_records),
             drop_bytes: load(&self.drop_bytes),
             add_records: load(&self.add_records),
+            bare_records: load(&self.bare_records),
         }
     }
 }

@@ -23,10 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use self::imds::{Imds, Instance, Wanted};
-use super::lookup::{Lookup, Terms, Watched, wait};
-use super::operator::{MakeOperator, Operator, Outbox};
+use super::lookup::{Decorator, Lookup, Patient, Terms, Watched, wait};
+use super::operator::{MakeOperator, Operator};
 use super::{Means, Verdict, View};
 use crate::config::Settings;
 use crate::event::Block;
@@ -65,11 +66,12 @@ pub(super) fn build(settings: &mut Settings<'_>, means: Means<'_>) -> Box<dyn Ma
 }
 
 impl MakeOperator for Maker {
-    fn operator(&self, _: &[u8]) -> Box<dyn Operator> {
-        Box::new(Aws {
+    fn operator(&self, tag: &[u8]) -> Box<dyn Operator> {
+        let aws = Aws {
             instance: self.instance.clone(),
             known: None,
-        })
+        };
+        Box::new(Patient::new(aws, tag))
     }
 
     fn task(&self) -> Option<BoxFuture<'static, ()>> {
@@ -82,12 +84,16 @@ struct Aws {
     known: Option<Arc<Instance>>,
 }
 
-impl Operator for Aws {
+impl Decorator for Aws {
     fn ready(&mut self, _: &Block) -> Option<BoxFuture<'static, ()>> {
         self.instance.ready()
     }
 
-    fn apply(&mut self, event: &mut View<'_>, _: &mut Outbox) -> Verdict {
+    fn waits_until(&mut self, _: &View<'_>) -> Option<Instant> {
+        self.instance.waits_until()
+    }
+
+    fn decorate(&mut self, event: &mut View<'_>) -> (Verdict, bool) {
         if self.instance.has_changed() {
             self.known = self.instance.take();
         }
@@ -96,6 +102,6 @@ impl Operator for Aws {
                 event.push_encoded(key, value);
             }
         }
-        Verdict::Keep
+        (Verdict::Keep, self.known.is_some())
     }
 }

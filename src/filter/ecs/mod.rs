@@ -28,10 +28,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join};
+use tokio::time::Instant;
 
 use self::endpoints::{Endpoints, Facts, Key};
-use super::lookup::{Lookup, Terms, Watched, wait};
-use super::operator::{MakeOperator, Operator, Outbox};
+use super::lookup::{Decorator, Lookup, Patient, Terms, Watched, wait};
+use super::operator::{MakeOperator, Operator};
 use super::pattern::encoded;
 use super::{Means, Verdict, View};
 use crate::accessor::Accessor;
@@ -100,12 +101,15 @@ fn keys(settings: &mut Settings<'_>) -> Arc<[(Vec<u8>, Template)]> {
 impl MakeOperator for Maker {
     fn operator(&self, tag: &[u8]) -> Box<dyn Operator> {
         let key = Key::of_tag(tag, &self.tag_prefix).filter(|_| !self.cluster_only);
-        Box::new(Ecs {
+        let ecs = Ecs {
             cluster: self.cluster.clone(),
+            wants_container: !self.cluster_only,
             container: key.and_then(|key| self.lookup.watch(&key)),
             keys: Arc::clone(&self.keys),
             pairs: Vec::new(),
-        })
+            is_whole: false,
+        };
+        Box::new(Patient::new(ecs, tag))
     }
 
     fn task(&self) -> Option<BoxFuture<'static, ()>> {
@@ -115,10 +119,14 @@ impl MakeOperator for Maker {
 
 struct Ecs {
     cluster: Watched<Facts>,
+    wants_container: bool,
+    /// Nothing where the tag names none.
     container: Option<Watched<Facts>>,
     keys: Arc<[(Vec<u8>, Template)]>,
     /// What to append, encoded once for each answer.
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Cluster and container are known, as far as they are wanted.
+    is_whole: bool,
 }
 
 impl Ecs {
@@ -129,10 +137,12 @@ impl Ecs {
 
     fn renew(&mut self) {
         self.pairs.clear();
+        self.is_whole = false;
         let container = self.container.as_mut().and_then(Watched::take);
         let Some(cluster) = self.cluster.take() else {
             return;
         };
+        self.is_whole = container.is_some() || !self.wants_container;
         let none = Facts::default();
         let container = container.as_deref().unwrap_or(&none);
         let sources = Sources {
@@ -152,7 +162,7 @@ impl Ecs {
     }
 }
 
-impl Operator for Ecs {
+impl Decorator for Ecs {
     fn ready(&mut self, _: &Block) -> Option<BoxFuture<'static, ()>> {
         let container = self.container.as_ref().and_then(Watched::ready);
         match (self.cluster.ready(), container) {
@@ -161,13 +171,18 @@ impl Operator for Ecs {
         }
     }
 
-    fn apply(&mut self, event: &mut View<'_>, _: &mut Outbox) -> Verdict {
+    fn waits_until(&mut self, _: &View<'_>) -> Option<Instant> {
+        let container = self.container.as_mut().and_then(Watched::waits_until);
+        self.cluster.waits_until().max(container)
+    }
+
+    fn decorate(&mut self, event: &mut View<'_>) -> (Verdict, bool) {
         if self.has_changed() {
             self.renew();
         }
         for (key, value) in &self.pairs {
             event.push_encoded(key, value);
         }
-        Verdict::Keep
+        (Verdict::Keep, self.is_whole)
     }
 }

@@ -30,13 +30,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join, join_all};
+use tokio::time::Instant;
 
 use self::metadata::{Decoration, Object};
 use self::names::Names;
 use self::options::Options;
 use self::pods::{Namespaces, PodKey, Pods};
-use super::lookup::{Lookup, Watched};
-use super::operator::{MakeOperator, Operator, Outbox};
+use super::lookup::{Decorator, Lookup, Patient, Watched};
+use super::operator::{MakeOperator, Operator};
 use super::{Means, Verdict, View};
 use crate::accessor::last_value;
 use crate::config::Settings;
@@ -85,13 +86,14 @@ impl MakeOperator for Maker {
     fn operator(&self, tag: &[u8]) -> Box<dyn Operator> {
         let shared = Arc::clone(&self.0);
         if shared.options.use_journal {
-            return Box::new(Journal {
+            let journal = Journal {
                 shared,
                 subjects: HashMap::new(),
-            });
+            };
+            return Box::new(Patient::new(journal, tag));
         }
         let subject = Subject::of_tag(&shared, tag);
-        Box::new(Tagged { shared, subject })
+        Box::new(Patient::new(Tagged { shared, subject }, tag))
     }
 
     fn task(&self) -> Option<BoxFuture<'static, ()>> {
@@ -112,6 +114,8 @@ struct Subject {
     pod: Option<Watched<Object>>,
     namespace: Option<Watched<Object>>,
     decoration: Decoration,
+    /// What is asked for is known.
+    is_whole: bool,
 }
 
 impl Subject {
@@ -141,6 +145,7 @@ impl Subject {
             namespace: namespaces.and_then(|(namespaces, key)| namespaces.watch(&key)),
             names,
             decoration: Decoration::default(),
+            is_whole: false,
         };
         subject.renew(&shared.options);
         subject
@@ -149,6 +154,8 @@ impl Subject {
     fn renew(&mut self, options: &Options) {
         let pod = self.pod.as_mut().and_then(Watched::take);
         let namespace = self.namespace.as_mut().and_then(Watched::take);
+        self.is_whole = (pod.is_some() || !options.asks_pods())
+            && (namespace.is_some() || !options.asks_namespaces());
         self.decoration =
             Decoration::new(options, &self.names, pod.as_deref(), namespace.as_deref());
     }
@@ -158,7 +165,13 @@ impl Subject {
         watched.filter_map(Watched::ready).collect()
     }
 
-    fn apply(&mut self, shared: &Shared, event: &mut View<'_>) -> Verdict {
+    fn waits_until(&mut self) -> Option<Instant> {
+        let pod = self.pod.as_mut().and_then(Watched::waits_until);
+        let namespace = self.namespace.as_mut().and_then(Watched::waits_until);
+        pod.max(namespace)
+    }
+
+    fn decorate(&mut self, shared: &Shared, event: &mut View<'_>) -> (Verdict, bool) {
         let watched = [&self.pod, &self.namespace];
         if watched.into_iter().flatten().any(Watched::has_changed) {
             self.renew(&shared.options);
@@ -166,7 +179,7 @@ impl Subject {
         let decoration = &self.decoration;
         let wishes = decoration.wishes.of_stream(event.get(b"stream"));
         if wishes.exclude {
-            return Verdict::Drop;
+            return (Verdict::Drop, self.is_whole);
         }
         if let Some(merge) = &shared.options.merge {
             merge.apply(event, wishes.parser);
@@ -174,7 +187,7 @@ impl Subject {
         for (key, value) in &decoration.pairs {
             event.push_encoded(key, value);
         }
-        Verdict::Keep
+        (Verdict::Keep, self.is_whole)
     }
 }
 
@@ -191,15 +204,19 @@ struct Tagged {
     subject: Option<Subject>,
 }
 
-impl Operator for Tagged {
+impl Decorator for Tagged {
     fn ready(&mut self, _: &Block) -> Option<BoxFuture<'static, ()>> {
         all(self.subject.as_ref()?.ready())
     }
 
-    fn apply(&mut self, event: &mut View<'_>, _: &mut Outbox) -> Verdict {
+    fn waits_until(&mut self, _: &View<'_>) -> Option<Instant> {
+        self.subject.as_mut()?.waits_until()
+    }
+
+    fn decorate(&mut self, event: &mut View<'_>) -> (Verdict, bool) {
         match &mut self.subject {
-            Some(subject) => subject.apply(&self.shared, event),
-            None => Verdict::Keep,
+            Some(subject) => subject.decorate(&self.shared, event),
+            None => (Verdict::Keep, false),
         }
     }
 }
@@ -225,7 +242,7 @@ impl Journal {
     }
 }
 
-impl Operator for Journal {
+impl Decorator for Journal {
     fn ready(&mut self, events: &Block) -> Option<BoxFuture<'static, ()>> {
         let mut waits = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -241,12 +258,17 @@ impl Operator for Journal {
         all(waits)
     }
 
-    fn apply(&mut self, event: &mut View<'_>, _: &mut Outbox) -> Verdict {
+    fn waits_until(&mut self, event: &View<'_>) -> Option<Instant> {
+        let name = event.get(CONTAINER_NAME).and_then(read::text)?;
+        self.subject(name)?.waits_until()
+    }
+
+    fn decorate(&mut self, event: &mut View<'_>) -> (Verdict, bool) {
         let shared = Arc::clone(&self.shared);
         let name = event.get(CONTAINER_NAME).and_then(read::text);
         match name.and_then(|name| self.subject(name)) {
-            Some(subject) => subject.apply(&shared, event),
-            None => Verdict::Keep,
+            Some(subject) => subject.decorate(&shared, event),
+            None => (Verdict::Keep, false),
         }
     }
 }

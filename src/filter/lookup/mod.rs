@@ -24,11 +24,13 @@
 //! | the table | [`ENTRIES_MAX`] keys, [`BYTES_MAX`] bytes; keys that no stream watches go first |
 
 mod http;
+mod patient;
 mod task;
 #[cfg(test)]
 mod tests;
 
 pub(super) use self::http::{Asked, Client};
+pub(super) use self::patient::{Decorator, Patient};
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -290,6 +292,8 @@ impl<S: Source> Table<S> {
 pub(super) struct Watched<F> {
     state: watch::Receiver<State<F>>,
     patience: Instant,
+    /// Nothing is waited for any more; it never is again.
+    is_over: bool,
 }
 
 impl<F> Clone for Watched<F> {
@@ -300,6 +304,7 @@ impl<F> Clone for Watched<F> {
         Self {
             state,
             patience: self.patience,
+            is_over: self.is_over,
         }
     }
 }
@@ -311,6 +316,7 @@ impl<F> Watched<F> {
         Self {
             state,
             patience: entry.patience,
+            is_over: false,
         }
     }
 
@@ -326,7 +332,15 @@ impl<F> Watched<F> {
 }
 
 impl<F: Found> Watched<F> {
-    /// Ends when the key is known, or known not to be, or has been waited for long enough; `None` if that is so already.
+    /// Until when events wait for the key; `None` when it is known, or known not to be, or has been waited for long enough.
+    pub(super) fn waits_until(&mut self) -> Option<Instant> {
+        if !self.is_over {
+            self.is_over = Instant::now() >= self.patience || self.state.borrow().is_settled;
+        }
+        (!self.is_over).then_some(self.patience)
+    }
+
+    /// Ends when nothing is to be waited for any more; `None` if that is so already.
     pub(super) fn ready(&self) -> Option<BoxFuture<'static, ()>> {
         if Instant::now() >= self.patience || self.state.borrow().is_settled {
             return None;

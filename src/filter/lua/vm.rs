@@ -153,6 +153,8 @@ impl Vm {
         let code = match answer.next() {
             Some(Value::Integer(code)) => code,
             Some(Value::Number(code)) => code as i64,
+            // As for Lua itself, a text that is a number is one.
+            Some(Value::String(code)) => code.to_string_lossy().trim().parse().unwrap_or(0),
             _ => 0,
         };
         let time = answer.next().unwrap_or(Value::Nil);

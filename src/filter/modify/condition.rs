@@ -109,7 +109,7 @@ fn pattern(text: &str) -> Result<Regex, String> {
 /// The text that patterns look at: of texts and switches.
 fn text(value: &[u8]) -> Option<&[u8]> {
     match read::value(value) {
-        Ok((_, Value::Str(text) | Value::Bin(text))) => Some(text),
+        Ok((_, Value::Str(text))) => Some(text),
         Ok((_, Value::Bool(true))) => Some(b"true"),
         Ok((_, Value::Bool(false))) => Some(b"false"),
         _ => None,

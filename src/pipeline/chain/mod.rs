@@ -314,9 +314,12 @@ impl Passing<'_> {
         self.tally.settled += counts.settled;
         self.tally.joined += counts.joined;
         self.tally.added += counts.added;
+        self.tally.filtered += counts.dropped.0;
         self.runner.note(place, |done| {
-            done.drop_records += counts.joined;
+            done.drop_records += counts.joined + counts.dropped.0;
+            done.drop_bytes += counts.dropped.1;
             done.add_records += counts.added;
+            done.bare_records += counts.bare;
         });
         for emitted in outbox.emitted() {
             match emitted.way {

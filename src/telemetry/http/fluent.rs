@@ -136,6 +136,7 @@ pub(super) fn metrics(view: &View) -> Metrics {
             drop_records,
             drop_bytes,
             add_records,
+            bare_records: _,
         } = filter.ledger.done();
         let metrics = FilterMetrics {
             drop_records,

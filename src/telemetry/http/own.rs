@@ -180,6 +180,10 @@ const HELP: &[(&str, &str)] = &[
         "Entries of forward messages that are no events.",
     ),
     ("sluice_filter_add_records_total", "Events a filter made."),
+    (
+        "sluice_filter_bare_records_total",
+        "Events that passed without the metadata the filter adds.",
+    ),
     ("sluice_filter_bytes_total", "Bytes a filter was shown."),
     ("sluice_filter_drop_bytes_total", "Bytes a filter dropped."),
     (
