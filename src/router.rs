@@ -54,6 +54,7 @@ impl Matcher {
 mod tests {
     use super::*;
 
+    /// Checklist: filters 2
     #[test]
     fn either_key_suffices_and_a_regex_starts_at_the_tags_start() {
         let matcher = Matcher {

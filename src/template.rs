@@ -257,6 +257,7 @@ mod tests {
         (String::from_utf8(out).unwrap(), is_whole)
     }
 
+    /// Checklist: filters 48
     #[test]
     fn tokens_of_a_tag_are_replaced_and_what_is_missing_is_empty() {
         for (template, text) in [

@@ -143,6 +143,7 @@ pub(super) fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
 mod tests {
     use super::*;
 
+    /// Checklist: filters 4
     #[test]
     fn values_expand_once_and_only_braces_are_syntax() {
         let variables = Variables::from_pairs([

@@ -197,6 +197,7 @@ mod tests {
         file
     }
 
+    /// Checklist: filters 73
     #[test]
     fn a_hit_appends_values_of_their_type_in_place_of_old_ones() {
         let file = list_file("# bad ones\n10.0.0.1\r\n\n10.0.0.2\n");
@@ -224,6 +225,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 73
     #[test]
     fn in_partial_mode_an_entry_is_the_start_of_the_value() {
         let file = list_file("abc\nabcxx\nQ");

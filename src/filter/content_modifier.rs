@@ -317,6 +317,7 @@ mod tests {
     use super::super::testing::{TIME, built, check, encoded as json, refused, shown};
     use super::*;
 
+    /// Checklist: filters 74
     #[test]
     fn pairs_are_inserted_replaced_removed_and_renamed() {
         let key = ("key", "k");
@@ -352,6 +353,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 74
     #[test]
     fn a_hash_is_that_of_the_text() {
         check(
@@ -372,6 +374,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 74
     #[test]
     fn groups_of_a_pattern_are_appended() {
         check(
@@ -390,6 +393,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 74
     #[test]
     fn values_are_converted_as_far_as_they_can() {
         let converted = |kind: &str, cases: &[(&str, &str)]| {

@@ -159,6 +159,7 @@ mod tests {
     use super::super::testing::{check, refused};
     use super::*;
 
+    /// Checklist: filters 72
     #[test]
     fn a_switch_in_front_says_whether_all_rules_hold() {
         check(
@@ -206,6 +207,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 72
     #[test]
     fn a_warning_leaves_the_record_alone() {
         check(

@@ -135,7 +135,7 @@ impl Filter for Grep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{built, filtered};
+    use super::super::testing::{built, filtered, refused};
     use super::*;
 
     fn grep(operator: Operator, rules: &[(Kind, &str)]) -> Grep {
@@ -155,6 +155,7 @@ mod tests {
         }
     }
 
+    /// Checklist: filters 10
     #[test]
     fn only_strings_match() {
         check(
@@ -169,6 +170,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 11
     #[test]
     fn in_legacy_mode_the_first_regex_decides() {
         check(
@@ -205,6 +207,7 @@ mod tests {
         }
     }
 
+    /// Checklist: filters 12
     #[test]
     fn rules_of_one_kind_can_be_joined() {
         let and = [(Kind::Keep, "a ^x"), (Kind::Keep, "$m['k'] ^y$")];
@@ -226,5 +229,62 @@ mod tests {
             &grep(Operator::Or, &exclude),
             &[(r#"{"a":"x"}"#, false), (r#"{"c":"x"}"#, true)],
         );
+    }
+
+    /// Checklist: filters 12, 16
+    #[test]
+    fn rules_that_cannot_be_meant_are_refused() {
+        for (properties, words) in [
+            (&[("regex", "log")][..], "a word, a blank and a value"),
+            (&[("exclude", "log (")], "never closed"),
+            (&[("regex", "$log[ x")], "bracket"),
+            (
+                &[("logical_op", "or"), ("regex", "a b"), ("exclude", "a b")],
+                "rules of one kind",
+            ),
+        ] {
+            refused(build, properties, words);
+        }
+    }
+
+    /// Checklist: filters 9, 13, 14
+    #[test]
+    fn keys_lead_into_maps_and_lists_and_everything_behind_the_first_blank_is_the_pattern() {
+        for (rule, cases) in [
+            (
+                "log two  words",
+                [
+                    (r#"{"log":"two  words"}"#, true),
+                    (r#"{"log":"two words"}"#, false),
+                ],
+            ),
+            (
+                "$log['level'] ^e",
+                [
+                    (r#"{"log":"error"}"#, true),
+                    (r#"{"log":["error"]}"#, false),
+                ],
+            ),
+            (
+                "$a['b.c'][1]['d'] q",
+                [
+                    (r#"{"a":{"b.c":[0,{"d":"q"}]}}"#, true),
+                    (r#"{"a":{"b.c":[{"d":"q"}]}}"#, false),
+                ],
+            ),
+            (
+                "log \"x\"",
+                [(r#"{"log":"\"x\""}"#, true), (r#"{"log":"x"}"#, false)],
+            ),
+            (
+                "log ^DEBUG$",
+                [
+                    (r#"{"log":"one\nDEBUG\ntwo"}"#, true),
+                    (r#"{"log":"DEBUG two"}"#, false),
+                ],
+            ),
+        ] {
+            check(&grep(Operator::Legacy, &[(Kind::Keep, rule)]), &cases);
+        }
     }
 }

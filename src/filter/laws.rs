@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::testing::configured;
 use crate::config::{Problems, Section, SectionKind, Variables};
-use crate::event::Event;
+use crate::event::{Event, EventTime};
 use crate::msgpack::read::Pairs;
 use crate::msgpack::scan::value_len;
 use crate::msgpack::write;
@@ -463,6 +463,44 @@ proptest! {
         let mut shared = Scratch::default();
         for record in &records {
             prop_assert_eq!(run(&chain, record, &mut shared), run(&chain, record, &mut Scratch::default()));
+        }
+    }
+
+    /// Checklist: filters 6, 7
+    #[test]
+    fn time_and_metadata_are_the_same_behind_every_filter(record in any_record(), nanos in 0..1_000_000_000_u32) {
+        let time = EventTime { nanos, ..TIME };
+        let metadata = [0x81, 0xa1, b'm', 1];
+        let event = Event { time, metadata: &metadata, record: &record };
+        let is_about_them = |(name, properties): &(&str, Properties)| {
+            // The texts of these hold times.
+            *name == "parser" || properties.contains(&("context", "attributes"))
+        };
+        for (section, filter) in SECTIONS.iter().zip(&*FILTERS) {
+            if is_about_them(section) {
+                continue;
+            }
+            let mut scratch = Scratch::default();
+            let mut view = View::open(b"a.b", event, &mut scratch);
+            filter.apply(&mut view);
+            prop_assert_eq!((view.time(), view.metadata()), (time, &metadata[..]), "{}", section.0);
+        }
+        for ((name, properties), maker) in OPERATORS.iter().zip(&*MAKERS) {
+            // Parts that are joined lose their metadata, as in Fluent Bit, and `lua` has the time as a number.
+            if properties.contains(&("mode", "partial_message")) || *name == "lua" {
+                continue;
+            }
+            let mut operator = maker.operator(b"a.b");
+            let mut outbox = Outbox::new(Instant::now());
+            let mut scratch = Scratch::default();
+            let mut view = View::open(b"a.b", event, &mut scratch);
+            operator.apply(&mut view, &mut outbox);
+            prop_assert_eq!((view.time(), view.metadata()), (time, &metadata[..]), "{}", name);
+            operator.release(&mut outbox, true);
+            for emitted in outbox.emitted() {
+                let event = emitted.event;
+                prop_assert_eq!((event.time, event.metadata), (time, &metadata[..]), "{}", name);
+            }
         }
     }
 

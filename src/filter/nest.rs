@@ -144,6 +144,7 @@ mod tests {
     use super::super::testing::{check, refused};
     use super::*;
 
+    /// Checklist: filters 28
     #[test]
     fn pairs_are_gathered_at_the_end() {
         check(
@@ -181,6 +182,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 28, 29
     #[test]
     fn names_lose_or_get_a_prefix() {
         check(
@@ -213,6 +215,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 29
     #[test]
     fn a_map_is_taken_apart() {
         check(
@@ -228,6 +231,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 30
     #[test]
     fn what_contradicts_itself_is_refused() {
         refused(build, &[("operation", "flatten")], "write nest or lift");

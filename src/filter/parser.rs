@@ -226,6 +226,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 32
     #[test]
     fn the_first_parser_that_fits_wins() {
         check(
@@ -269,6 +270,7 @@ mod tests {
         }
     }
 
+    /// Checklist: filters 32, 33
     #[test]
     fn parsers_that_there_are_not_are_left_out_but_one_is_needed() {
         for (properties, words) in [
@@ -294,6 +296,30 @@ mod tests {
                 problems.iter().any(|problem| problem.contains(words)),
                 "{problems:?}"
             );
+        }
+    }
+
+    /// Checklist: filters 31
+    #[test]
+    fn each_pair_of_options_with_a_key_and_with_an_accessor_on_success_and_on_failure() {
+        let good = r#"{"a":"old","log":"{\"b\":2}","s":"o"}"#;
+        let bad = r#"{"a":"old","log":"text","s":"o"}"#;
+        let all = r#"{"b":2,"a":"old","log":"{\"b\":2}","s":"o"}"#;
+        for (reserve, preserve, with_key, with_accessor) in [
+            ("off", "off", r#"{"b":2}"#, r#"{"b":2}"#),
+            ("on", "off", r#"{"b":2,"a":"old","s":"o"}"#, all),
+            ("off", "on", r#"{"b":2,"log":"{\"b\":2}"}"#, r#"{"b":2}"#),
+            ("on", "on", all, all),
+        ] {
+            for (key, expected) in [("log", with_key), ("$log", with_accessor)] {
+                let properties = [
+                    ("key_name", key),
+                    JSON,
+                    ("reserve_data", reserve),
+                    ("preserve_key", preserve),
+                ];
+                check(&properties, &[(good, expected), (bad, "=")]);
+            }
         }
     }
 }

@@ -156,12 +156,14 @@ mod tests {
         moments.iter().filter(passes).copied().collect()
     }
 
+    /// Checklist: filters 70
     #[test]
     fn a_burst_passes_up_to_rate_times_window() {
         assert_eq!(passing(3.0, 4, 60_000, &[0; 20]).len(), 12);
         assert_eq!(passing(1.5, 2, 60_000, &[0; 6]).len(), 3);
     }
 
+    /// Checklist: filters 70
     #[test]
     fn a_slot_is_free_again_when_it_has_left_the_window() {
         let moments: Vec<u64> = (0..40).map(|tenth| tenth * 100).collect();

@@ -189,6 +189,7 @@ mod tests {
     use super::super::testing::{check, refused};
     use super::build;
 
+    /// Checklist: filters 71
     #[test]
     fn results_are_appended_by_the_type_they_come_from() {
         check(
@@ -216,6 +217,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 71
     #[test]
     fn texts_become_numbers_as_far_as_they_are_ones() {
         check(
@@ -279,6 +281,7 @@ mod tests {
         );
     }
 
+    /// Checklist: filters 71
     #[test]
     fn a_rule_that_says_nothing_is_refused() {
         refused(build, &[("str_key", "a b integer")], "is no type");

@@ -154,6 +154,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// Checklist: filters 39
     #[test]
     fn a_backslash_goes_unless_it_is_the_last_byte() {
         for (text, expected) in [
@@ -167,6 +168,7 @@ mod tests {
         }
     }
 
+    /// Checklist: filters 39
     #[test]
     fn numbers_become_characters() {
         for (text, expected) in [
@@ -186,6 +188,7 @@ mod tests {
         }
     }
 
+    /// Checklist: filters 39
     #[test]
     fn only_text_in_quotes_is_unquoted() {
         for (text, expected) in [

@@ -72,6 +72,7 @@ mod tests {
     use super::*;
     use crate::msgpack::json::Json;
 
+    /// Checklist: filters 38
     #[test]
     fn values_take_their_type_as_far_as_they_can() {
         let types =

@@ -8,6 +8,8 @@
 //! | `regex-automata` | every pattern without look-around, back references, atomic and possessive parts | linear in the text |
 //! | `fancy-regex` | the others | backtracking, up to a limit of steps, each of which may scan the text; a search that meets it finds nothing and is counted |
 //!
+//! The places of groups in ASCII text are mostly found without either (`quick`).
+//!
 //! Promises: what Onigmo refuses is refused, with the place and what to write instead; no pattern and no text makes it
 //! panic; a search in UTF-8 text with the first engine allocates nothing and copies nothing.
 //!
@@ -33,6 +35,7 @@ mod escape;
 mod group;
 mod idle;
 mod parse;
+mod quick;
 mod translate;
 
 use std::ops::Range;
@@ -44,6 +47,7 @@ use ast::Node;
 use engine::{Backtracking, Linear};
 pub use error::{PatternError, Problem};
 use parse::{Flags, Placed};
+use quick::{Quick, Retry};
 pub use translate::GroupName;
 use translate::{Dialect, Numbering};
 
@@ -56,6 +60,8 @@ struct Compiled {
     engine: Engine,
     /// For `is_match`: what remains of the pattern where parts of it cannot change the answer.
     essence: Option<Linear>,
+    /// For the places of groups in ASCII text.
+    quick: Option<Quick>,
     names: Vec<GroupName>,
     groups: usize,
 }
@@ -72,6 +78,7 @@ enum Engine {
 #[derive(Clone, Debug, Default)]
 pub struct Captures {
     slots: Vec<Option<NonMaxUsize>>,
+    retries: Vec<Retry>,
 }
 
 impl Regex {
@@ -110,9 +117,20 @@ impl Regex {
     pub fn captures(&self, text: &[u8], captures: &mut Captures) -> bool {
         captures.slots.clear();
         captures.slots.resize(2 * (self.0.groups + 1), None);
-        let found = match self.engine_for(text) {
-            Chosen::Linear(engine) => engine.captures(text, &mut captures.slots),
-            Chosen::Backtracking(engine) => engine.captures(text, &mut captures.slots),
+        let Captures { slots, retries } = captures;
+        let engine = self.engine_for(text);
+        let quick = self.0.quick.as_ref().filter(|_| text.is_ascii());
+        let quickly = match engine {
+            Chosen::Linear(_) => quick.and_then(|quick| quick.search(text, slots, retries)),
+            Chosen::Backtracking(_) => None,
+        };
+        let found = match engine {
+            _ if quickly.is_some() => quickly == Some(true),
+            Chosen::Linear(engine) => {
+                slots.fill(None);
+                engine.captures(text, slots)
+            }
+            Chosen::Backtracking(engine) => engine.captures(text, slots),
         };
         if !found {
             captures.slots.clear();
@@ -163,7 +181,10 @@ impl Compiled {
         };
         let essence = idle::without_idle_ends(root).filter(Node::is_linear);
         let essence = essence.map(|essence| linear(&essence)).transpose()?;
+        let is_linear = !matches!(engine, Engine::Backtracking(_));
+        let quick = (is_linear && numbering.count > 0).then(|| Quick::new(root, &numbering));
         Ok(Self {
+            quick: quick.flatten(),
             engine,
             essence,
             groups: numbering.count,

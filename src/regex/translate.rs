@@ -68,6 +68,11 @@ impl Numbering {
         numbering
     }
 
+    /// The number of the group that opens at this place among all.
+    pub(super) fn number(&self, index: usize) -> Option<usize> {
+        self.numbers.get(index).copied().flatten()
+    }
+
     fn add_name(&mut self, name: &str) {
         let number = self.count;
         match self.names.iter_mut().find(|known| known.name == name) {
@@ -138,13 +143,7 @@ impl Writer<'_> {
             Node::Alternate(nodes) => self.alternatives(nodes)?,
             Node::Repeat(repeat) => self.repeat(repeat)?,
             Node::Group(index, body) => {
-                let numbered = self
-                    .numbering
-                    .numbers
-                    .get(*index)
-                    .copied()
-                    .flatten()
-                    .is_some();
+                let numbered = self.numbering.number(*index).is_some();
                 self.wrapped(if numbered { "(" } else { "(?:" }, body)?;
             }
             Node::Atomic(body) => self.wrapped("(?>", body)?,

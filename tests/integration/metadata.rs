@@ -133,6 +133,68 @@ fn events_pass_without_the_answer_when_it_takes_too_long() {
     let router = router(&instance, "1").start();
     router.connect().send(&Frame::new("app").log("first"));
     has(&router, &[r#"{"log":"first"}"#]);
+    let counted = || router.counter("sluice_filter_bare_records_total", r#"name="aws.0""#);
+    eventually("the event is counted", String::new, || {
+        (counted() == 1).then_some(())
+    });
+}
+
+#[test]
+fn events_that_get_their_tag_from_a_filter_wait_for_the_answer_in_their_order() {
+    let instance = Instance::start();
+    let router = self::router(&instance, "30")
+        .section(
+            "FILTER",
+            "rewrite_tag",
+            &[
+                ("Match", "raw"),
+                ("Rule", "$log ^(first|second) app false"),
+                ("Rule", "$log ^third app true"),
+            ],
+        )
+        .start();
+    instance.is_asked();
+    let mut sender = router.connect();
+    for log in ["first", "second", "third"] {
+        sender.send(&Frame::new("raw").log(log));
+    }
+    // The original of the third one does not wait.
+    has(&router, &[r#"{"log":"third"}"#]);
+    instance.open();
+    has(
+        &router,
+        &[
+            r#"{"log":"third"}"#,
+            r#"{"log":"first","az":"z","ec2_instance_id":"i"}"#,
+            r#"{"log":"second","az":"z","ec2_instance_id":"i"}"#,
+            r#"{"log":"third","az":"z","ec2_instance_id":"i"}"#,
+        ],
+    );
+    assert_eq!(
+        router.counter("sluice_filter_bare_records_total", r#"name="aws.0""#),
+        0
+    );
+}
+
+#[test]
+fn events_that_wait_under_a_new_tag_go_at_the_end() {
+    let instance = Instance::start();
+    let mut router = self::router(&instance, "30")
+        .section(
+            "FILTER",
+            "rewrite_tag",
+            &[("Match", "raw"), ("Rule", "$log . app false")],
+        )
+        .start();
+    instance.is_asked();
+    let mut sender = router.connect();
+    sender.send(&Frame::new("raw").log("first").chunk("c"));
+    assert_eq!(sender.read(ack("c").len()), ack("c"));
+    drop(sender);
+    router.terminate();
+    let (status, closing) = router.end();
+    assert!(status.success(), "{closing}");
+    assert_eq!(lines(&router), [r#"{"log":"first"}"#]);
 }
 
 #[test]

@@ -221,3 +221,35 @@ async fn wrong_settings_are_refused() {
         assert!(problems.concat().contains(words), "{problems:?}");
     }
 }
+
+#[tokio::test]
+async fn events_that_nobody_waited_with_are_held_until_the_answer_and_keep_their_order() {
+    let fake = Fake::start(with_tokens).await;
+    let maker = filter(&fake, &[]);
+    let mut stand = Stand::new(&*maker);
+    assert_eq!(stand.send(r#"{"log":"1"}"#), [""; 0]);
+    assert_eq!(stand.send(r#"{"log":"2"}"#), [""; 0]);
+    assert!(stand.operator.held() > 0 && stand.operator.due().is_some());
+    assert_eq!(stand.release(false), [""; 0]);
+    stand.operator.ready(&Block::default()).unwrap().await;
+    let decorated =
+        |log: &str| format!(r#"{{"log":"{log}","az":"us-west-2c","ec2_instance_id":"i-0c86"}}"#);
+    let expected = [
+        format!("next 1700000000.500000000 {}", decorated("1")),
+        format!("next 1700000000.500000000 {}", decorated("2")),
+        decorated("3"),
+    ];
+    assert_eq!(stand.send(r#"{"log":"3"}"#), expected);
+    assert_eq!((stand.operator.held(), stand.operator.due()), (0, None));
+}
+
+#[tokio::test]
+async fn events_that_are_held_go_bare_at_the_end() {
+    let fake = Fake::start(|_: &str| Reply::Silence).await;
+    let maker = filter(&fake, &[]);
+    let mut stand = Stand::new(&*maker);
+    assert_eq!(stand.send(r#"{"log":"1"}"#), [""; 0]);
+    let expected = [r#"next 1700000000.500000000 {"log":"1"}"#];
+    assert_eq!(stand.release(true), expected);
+    assert_eq!(stand.operator.held(), 0);
+}

@@ -20,10 +20,13 @@ fn check(body: &str, more: &[(&str, &str)], expected: &[&str]) {
 const SAME: &str = r#"{"a":1}"#;
 const NOW: &str = "next 1700000000.500000000 ";
 
+/// Checklist: filters 66
 #[test]
 fn the_code_says_what_becomes_of_the_event() {
     check("r.b = 2 return 0, 5, r", &[], &[SAME]);
     check("return -1, ts, r", &[], &["dropped"]);
+    check("return '-1', ts, r", &[], &["dropped"]);
+    check("return 'x', ts, {}", &[], &[SAME]);
     check("r.a = nil return 2, 5, r", &[], &[&format!("{NOW}{{}}")]);
     check("return 1, 5.25, r", &[], &[r#"next 5.250000000 {"a":1}"#]);
     check(
@@ -41,6 +44,7 @@ fn the_code_says_what_becomes_of_the_event() {
     }
 }
 
+/// Checklist: filters 66
 #[test]
 fn a_list_makes_several_events() {
     check(
@@ -54,6 +58,7 @@ fn a_list_makes_several_events() {
     );
 }
 
+/// Checklist: filters 66
 #[test]
 fn after_a_mistake_the_event_goes_on_as_it_was() {
     for body in [
@@ -88,6 +93,7 @@ fn a_script_is_stopped_at_its_limits_and_works_on() {
     }
 }
 
+/// Checklist: filters 67
 #[test]
 fn values_keep_their_kind_where_lua_has_it() {
     let record = r#"{"i":-5,"w":2.0,"f":1.5,"n":null,"e":[],"m":{},"l":[1,null,"x"],"big":9007199254740993}"#;
@@ -107,6 +113,7 @@ fn values_keep_their_kind_where_lua_has_it() {
     assert!(!sent[0].contains("\"n\""), "{sent:?}");
 }
 
+/// Checklist: filters 67
 #[test]
 fn hints_say_what_empty_tables_and_numbers_are() {
     let hints = [("type_array_key", "x z"), ("type_int_key", "n z")];
@@ -137,6 +144,7 @@ fn hints_say_what_empty_tables_and_numbers_are() {
     );
 }
 
+/// Checklist: filters 68
 #[test]
 fn a_function_with_five_parameters_has_metadata() {
     let code = "function f(tag, ts, group, metadata, r) r.seen = metadata.m metadata.m = 2 return 2, ts, metadata, r end";
@@ -154,6 +162,7 @@ fn a_function_with_five_parameters_has_metadata() {
     );
 }
 
+/// Checklist: filters 68
 #[test]
 fn globals_live_on_and_the_surroundings_are_there() {
     let code = "n = 0 function f(tag, ts, r) n = n + 1 return 2, ts, {n = n, tag = tag, stage = FLB_ENV.STAGE, outside = FLB_ENV.OUTSIDE} end";
@@ -199,6 +208,7 @@ fn what_scripts_for_luajit_use_is_there() {
     }
 }
 
+/// Checklist: filters 69
 #[test]
 fn a_script_that_cannot_work_is_refused() {
     for (properties, part) in [

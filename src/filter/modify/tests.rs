@@ -74,6 +74,7 @@ fn copies_stand_behind_the_original() {
     );
 }
 
+/// Checklist: filters 23
 #[test]
 fn rules_run_in_their_order() {
     check(
@@ -132,6 +133,7 @@ fn pairs_are_moved_in_their_order() {
     );
 }
 
+/// Checklist: filters 25, 27
 #[test]
 fn words_are_plain_text() {
     check(
@@ -150,6 +152,7 @@ fn words_are_plain_text() {
     );
 }
 
+/// Checklist: filters 23
 #[test]
 fn conditions_are_looked_at_first_and_must_all_hold() {
     check(
@@ -171,7 +174,7 @@ fn conditions_are_looked_at_first_and_must_all_hold() {
 
 /// Which of these records a condition lets pass.
 fn holds(condition: &str) -> Vec<usize> {
-    const RECORDS: [&str; 8] = [
+    const RECORDS: [&str; 9] = [
         r#"{"k":"text"}"#,
         r#"{"k":5}"#,
         r#"{"k":true}"#,
@@ -180,6 +183,7 @@ fn holds(condition: &str) -> Vec<usize> {
         r#"{"k":["text"]}"#,
         r#"{"other":"text"}"#,
         r#"{"k":"no","kk":"text"}"#,
+        r#"{"k":false}"#,
     ];
     let (filter, problems) =
         super::super::testing::built(build, &[("condition", condition), ("add", "hit 1")]);
@@ -192,31 +196,33 @@ fn holds(condition: &str) -> Vec<usize> {
         .collect()
 }
 
+/// Checklist: filters 24
 #[test]
 fn every_condition_has_its_opposite() {
     for (condition, expected) in [
-        ("key_exists k", &[0, 1, 2, 3, 4, 5, 7][..]),
+        ("key_exists k", &[0, 1, 2, 3, 4, 5, 7, 8][..]),
         ("KEY_DOES_NOT_EXIST k", &[6]),
-        ("key_exists $k['s']", &[0, 1, 2, 3, 4, 7]),
+        ("key_exists $k['s']", &[0, 1, 2, 3, 4, 7, 8]),
         ("a_key_matches ^kk$", &[7]),
-        ("no_key_matches ^kk$", &[0, 1, 2, 3, 4, 5, 6]),
+        ("no_key_matches ^kk$", &[0, 1, 2, 3, 4, 5, 6, 8]),
         ("key_value_equals k text", &[0]),
         ("key_value_equals k 5", &[]),
         ("key_value_equals $k['s'] text", &[0, 4]),
         ("key_value_equals k", &[]),
-        ("key_value_does_not_equal k text", &[1, 2, 3, 4, 5, 7]),
-        ("key_value_matches k ex|rue", &[0, 2]),
-        ("key_value_does_not_match k ex|rue", &[1, 3, 4, 5, 7]),
+        ("key_value_does_not_equal k text", &[1, 2, 3, 4, 5, 7, 8]),
+        ("key_value_matches k ex|rue|al", &[0, 2, 8]),
+        ("key_value_does_not_match k ex|rue", &[1, 3, 4, 5, 7, 8]),
         ("matching_keys_have_matching_values k ex", &[0, 6]),
         (
             "matching_keys_do_not_have_matching_values k ex",
-            &[1, 2, 3, 4, 5, 7],
+            &[1, 2, 3, 4, 5, 7, 8],
         ),
     ] {
         assert_eq!(holds(condition), expected, "{condition}");
     }
 }
 
+/// Checklist: filters 27
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for (key, value, words) in [
@@ -234,4 +240,95 @@ fn what_cannot_be_meant_is_refused() {
     ] {
         refused(build, &[(key, value)], words);
     }
+}
+
+/// Checklist: filters 22
+#[test]
+fn every_rule_says_what_becomes_of_its_source_and_its_target() {
+    // Neither, the source, the target, both.
+    let records = [
+        r#"{"x":0}"#,
+        r#"{"a":1,"x":0}"#,
+        r#"{"b":2,"x":0}"#,
+        r#"{"a":1,"b":2,"x":0}"#,
+    ];
+    for (rule, arguments, expected) in [
+        ("rename", "a b", ["=", r#"{"b":1,"x":0}"#, "=", "="]),
+        (
+            "hard_rename",
+            "a b",
+            ["=", r#"{"b":1,"x":0}"#, "=", r#"{"b":1,"x":0}"#],
+        ),
+        ("copy", "a b", ["=", r#"{"a":1,"b":1,"x":0}"#, "=", "="]),
+        (
+            "hard_copy",
+            "a b",
+            ["=", r#"{"a":1,"b":1,"x":0}"#, "=", r#"{"a":1,"b":1,"x":0}"#],
+        ),
+        (
+            "add",
+            "b n",
+            [r#"{"x":0,"b":"n"}"#, r#"{"a":1,"x":0,"b":"n"}"#, "=", "="],
+        ),
+        (
+            "set",
+            "b n",
+            [
+                r#"{"x":0,"b":"n"}"#,
+                r#"{"a":1,"x":0,"b":"n"}"#,
+                r#"{"x":0,"b":"n"}"#,
+                r#"{"a":1,"x":0,"b":"n"}"#,
+            ],
+        ),
+        ("remove", "a", ["=", r#"{"x":0}"#, "=", r#"{"b":2,"x":0}"#]),
+        (
+            "remove_wildcard",
+            "a",
+            ["=", r#"{"x":0}"#, "=", r#"{"b":2,"x":0}"#],
+        ),
+        (
+            "remove_regex",
+            "a|b",
+            ["=", r#"{"x":0}"#, r#"{"x":0}"#, r#"{"x":0}"#],
+        ),
+        (
+            "move_to_start",
+            "x",
+            [
+                "=",
+                r#"{"x":0,"a":1}"#,
+                r#"{"x":0,"b":2}"#,
+                r#"{"x":0,"a":1,"b":2}"#,
+            ],
+        ),
+        (
+            "move_to_end",
+            "a",
+            ["=", r#"{"x":0,"a":1}"#, "=", r#"{"b":2,"x":0,"a":1}"#],
+        ),
+    ] {
+        for (record, expected) in records.into_iter().zip(expected) {
+            check(build, &[(rule, arguments)], &[(record, expected)]);
+        }
+    }
+}
+
+/// Checklist: filters 24
+#[test]
+fn patterns_look_at_texts_and_switches_and_not_at_bytes() {
+    let (filter, problems) = super::super::testing::built(
+        build,
+        &[("condition", "key_value_matches k x"), ("add", "hit 1")],
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    let record = [0x81, 0xa1, b'k', 0xc4, 1, b'x'];
+    let event = crate::event::Event {
+        time: super::super::testing::TIME,
+        metadata: &[],
+        record: &record,
+    };
+    let mut scratch = super::super::Scratch::default();
+    let mut view = super::super::View::open(b"t", event, &mut scratch);
+    filter.apply(&mut view);
+    assert!(!view.changed());
 }

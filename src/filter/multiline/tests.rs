@@ -24,6 +24,7 @@ fn part(id: &str, text: &str, last: &str) -> String {
 
 const NOTHING: [&str; 0] = [];
 
+/// Checklist: filters 62, 63
 #[test]
 fn parts_become_a_line_in_the_place_of_the_last() {
     let mut stand = stand(PARTIAL);
@@ -37,6 +38,7 @@ fn parts_become_a_line_in_the_place_of_the_last() {
     assert_eq!((stand.operator.held(), stand.operator.due()), (0, None));
 }
 
+/// Checklist: filters 64
 #[test]
 fn parts_without_a_last_one_go_when_they_have_waited_long_enough() {
     let mut stand = stand(PARTIAL);
@@ -68,6 +70,7 @@ fn open_parts_are_not_gathered_without_end() {
     );
 }
 
+/// Checklist: filters 57
 #[test]
 fn lines_become_a_message_that_goes_through_the_chain_again() {
     let mut stand = stand(JAVA);
@@ -96,6 +99,7 @@ fn without_a_buffer_messages_stay_in_their_place_and_end_with_their_chunk() {
     );
 }
 
+/// Checklist: filters 61
 #[test]
 fn sections_that_cannot_work_are_refused() {
     for (properties, part) in [

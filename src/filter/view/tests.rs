@@ -25,6 +25,7 @@ fn changed(record: &str, change: impl FnOnce(&mut View<'_>)) -> String {
     shown(&out)
 }
 
+/// Checklist: filters 5
 #[test]
 fn a_repeated_key_is_seen_as_its_last_occurrence() {
     let mut scratch = Scratch::default();

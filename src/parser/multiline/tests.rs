@@ -83,6 +83,7 @@ fn check(definitions: &[Arc<Definition>], lines: &[&str], expected: &[&str]) {
     assert_eq!(source.end(), expected);
 }
 
+/// Checklist: filters 53
 #[test]
 fn traces_of_each_language_are_one_message() {
     let nested = [
@@ -141,6 +142,7 @@ fn traces_of_each_language_are_one_message() {
     );
 }
 
+/// Checklist: filters 53
 #[test]
 fn a_parser_that_took_the_last_line_is_asked_first() {
     let one = defined(&[
@@ -160,6 +162,7 @@ fn a_parser_that_took_the_last_line_is_asked_first() {
     );
 }
 
+/// Checklist: filters 56
 #[test]
 fn a_line_that_no_parser_takes_ends_all_and_keeps_the_state() {
     check(
@@ -181,6 +184,7 @@ fn a_line_that_no_parser_takes_ends_all_and_keeps_the_state() {
     );
 }
 
+/// Checklist: filters 55
 #[test]
 fn endings_join_until_they_are_found_and_text_without_records_gets_newlines() {
     let ends = defined(&[("type", "endswith"), ("match_string", ";")]);
@@ -226,6 +230,7 @@ fn a_message_ends_before_it_is_too_long_and_loses_nothing() {
     );
 }
 
+/// Checklist: filters 58
 #[test]
 fn what_has_waited_too_long_ends_and_the_rest_stays() {
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -306,6 +311,7 @@ fn the_metadata_of_all_lines_is_kept_once() {
     assert_eq!(ended, [(metadata, record)]);
 }
 
+/// Checklist: filters 61
 #[test]
 fn definitions_that_cannot_work_are_refused() {
     for (properties, part) in [

@@ -57,6 +57,7 @@ fn every_bundled_parser_is_there_under_its_name() {
     }
 }
 
+/// Checklist: filters 75
 #[test]
 fn bundled_parsers_read_what_they_are_for() {
     let parsers = bundled();

@@ -50,6 +50,7 @@ fn check(properties: &[(&str, &str)], cases: &[(&str, &str)]) {
     }
 }
 
+/// Checklist: filters 34
 #[test]
 fn json_is_one_object_and_perhaps_noise_behind_it() {
     check(
@@ -81,6 +82,7 @@ fn json_is_one_object_and_perhaps_noise_behind_it() {
     );
 }
 
+/// Checklist: filters 35
 #[test]
 fn named_groups_are_fields() {
     check(
@@ -133,6 +135,7 @@ fn many_groups_make_a_long_map() {
     );
 }
 
+/// Checklist: filters 37
 #[test]
 fn ltsv_ends_at_the_first_label_that_is_none() {
     check(
@@ -154,6 +157,7 @@ fn ltsv_ends_at_the_first_label_that_is_none() {
     );
 }
 
+/// Checklist: filters 36
 #[test]
 fn logfmt_takes_the_first_line() {
     check(
@@ -188,6 +192,7 @@ fn logfmt_takes_the_first_line() {
 
 const ISO: (&str, &str) = ("time_format", "%Y-%m-%dT%H:%M:%S");
 
+/// Checklist: filters 41
 #[test]
 fn a_time_that_was_read_leaves_its_field_unless_it_is_kept() {
     let json = [
@@ -261,6 +266,7 @@ fn a_time_that_was_read_leaves_its_field_unless_it_is_kept() {
     );
 }
 
+/// Checklist: filters 45
 #[test]
 fn without_time_strict_a_hopeless_time_stays_where_it_is() {
     check(
@@ -293,6 +299,7 @@ fn taking_the_time_out_of_a_long_map_shortens_its_header() {
     assert_eq!(value_len(&out), Ok(Some(out.len())));
 }
 
+/// Checklist: filters 39
 #[test]
 fn decoders_read_what_is_inside_of_a_field() {
     let decoded = |rules: &[(&str, &str)], cases: &[(&str, &str)]| {
@@ -362,6 +369,7 @@ fn a_time_inside_of_a_decoded_field_counts() {
     );
 }
 
+/// Checklist: filters 46
 #[test]
 fn what_makes_no_parser_is_refused() {
     for (properties, said) in [
@@ -416,6 +424,7 @@ fn what_makes_no_parser_is_refused() {
     );
 }
 
+/// Checklist: filters 46
 #[test]
 fn two_parsers_of_one_name_are_refused_and_names_have_a_case() {
     let sections = [("json", "json"), ("JSON", "json"), ("json", "ltsv")].map(|(name, format)| {

@@ -24,6 +24,7 @@ fn check(zone: &Zone, cases: &[(&str, &str, &str)]) {
     }
 }
 
+/// Checklist: filters 40
 #[test]
 fn formats_of_real_parsers_read_their_times() {
     check(
@@ -82,6 +83,7 @@ fn formats_of_real_parsers_read_their_times() {
     );
 }
 
+/// Checklist: filters 42
 #[test]
 fn a_time_zone_in_the_text_wins_over_the_offset() {
     let zone = Zone::offset("-0530").unwrap();
@@ -105,6 +107,7 @@ fn a_time_zone_in_the_text_wins_over_the_offset() {
     );
 }
 
+/// Checklist: filters 42
 #[test]
 fn local_times_heed_daylight_saving() {
     let zone = Zone::named("America/New_York").unwrap();
@@ -121,6 +124,7 @@ fn local_times_heed_daylight_saving() {
     );
 }
 
+/// Checklist: filters 43
 #[test]
 fn a_format_without_year_means_this_year() {
     check(
@@ -138,6 +142,7 @@ fn a_format_without_year_means_this_year() {
     );
 }
 
+/// Checklist: filters 40, 45
 #[test]
 fn every_conversion_has_its_range() {
     check(
@@ -183,6 +188,7 @@ fn every_conversion_has_its_range() {
     );
 }
 
+/// Checklist: filters 40
 #[test]
 fn zones_are_read_as_c_reads_them() {
     for (text, expected) in [
@@ -222,6 +228,7 @@ fn zones_are_read_as_c_reads_them() {
     assert!(Zone::named("Nowhere/Here").is_err());
 }
 
+/// Checklist: filters 44, 45
 #[test]
 fn fractions_are_exact_and_need_a_digit() {
     for (text, nanos) in [

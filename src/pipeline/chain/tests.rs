@@ -285,6 +285,7 @@ async fn what_is_joined_goes_through_the_whole_chain_once_more() {
     assert_eq!(bench.ledger.held(), 1);
 }
 
+/// Checklist: filters 56, 60
 #[tokio::test]
 async fn each_tag_is_joined_by_itself_and_two_joiners_both_work() {
     let bench = Bench::new(
@@ -304,6 +305,7 @@ async fn each_tag_is_joined_by_itself_and_two_joiners_both_work() {
     assert_eq!(bench.budget.used(), 0);
 }
 
+/// Checklist: filters 58, 59
 #[tokio::test]
 async fn what_is_held_goes_when_it_is_due_and_at_the_end() {
     let bench = Bench::new(
@@ -332,6 +334,7 @@ async fn several_events_for_one_go_on_behind_the_filter_that_made_them() {
     assert_eq!(bench.stored(), [event, event]);
 }
 
+/// Checklist: filters 1, 49
 #[tokio::test]
 async fn another_tag_means_the_chain_and_the_outputs_of_that_tag() {
     let bench = Bench::new(
@@ -358,6 +361,7 @@ async fn another_tag_means_the_chain_and_the_outputs_of_that_tag() {
     );
 }
 
+/// Checklist: filters 50, 51
 #[tokio::test]
 async fn rules_that_feed_each_other_end() {
     let rule = |glob, rule| link("rewrite_tag", glob, &[("rule", rule)]);

@@ -10,6 +10,7 @@ fn check(pattern: &str, text: impl AsRef<[u8]>, expected: &str) {
     );
 }
 
+/// Checklist: filters 13, 76
 #[test]
 fn anchors_work_per_line() {
     check("^b", "a\nb", "2-3");
@@ -33,6 +34,7 @@ fn anchors_work_per_line() {
     check(r"^.*(?m:\H+)??.*$", "a<é\n", "0-4");
 }
 
+/// Checklist: filters 76
 #[test]
 fn the_dot_and_m() {
     check(".", "\n", "none");
@@ -43,6 +45,7 @@ fn the_dot_and_m() {
     check(".", "日", "0-3");
 }
 
+/// Checklist: filters 76
 #[test]
 fn options_reach_to_the_end_of_their_group() {
     check("a(?i)b|c", "aB", "0-2");
@@ -67,6 +70,7 @@ fn options_reach_to_the_end_of_their_group() {
     check("(?i)[[:upper:]]", "λ", "0-2");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn letters_after_a_backslash_are_ascii() {
     check(r"\w", "é", "none");
@@ -84,6 +88,7 @@ fn letters_after_a_backslash_are_ascii() {
     check(r"(?a)\bé", "é", "none");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn brackets_properties_and_word_boundaries_are_unicode() {
     check("[[:alpha:]]", "é", "0-2");
@@ -113,6 +118,7 @@ fn brackets_properties_and_word_boundaries_are_unicode() {
     check(r"\Bn", "én", "2-3");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn hexadecimal_digits_line_breaks_graphemes_keep() {
     check(r"\h+", "xyF9g", "2-4");
@@ -128,6 +134,7 @@ fn hexadecimal_digits_line_breaks_graphemes_keep() {
     check(r"\Ga", "ab", "0-1");
 }
 
+/// Checklist: filters 76
 #[test]
 fn escapes() {
     check(r"\e", "\u{1b}", "0-1");
@@ -155,6 +162,7 @@ fn escapes() {
     check(r#"\/\-\"\@\ \#"#, r#"/-"@ #"#, "0-6");
 }
 
+/// Checklist: filters 76
 #[test]
 fn groups_and_their_numbers() {
     check("(a)(b)", "ab", "0-2 0-1 1-2");
@@ -169,6 +177,7 @@ fn groups_and_their_numbers() {
     check("(?<x>a)(?<y>b)?", "a", "0-1 0-1 ?");
 }
 
+/// Checklist: filters 76
 #[test]
 fn references_calls_conditions() {
     check(r"(a)\1", "aa", "0-2 0-1");
@@ -187,6 +196,7 @@ fn references_calls_conditions() {
     check(r"(a)\10", "a\u{8}", "0-2 0-1");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn look_around() {
     check("a(?=b)", "ab", "0-1");
@@ -202,6 +212,7 @@ fn look_around() {
     check("(?<=é)b", "éb", "2-3");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn atomic_and_possessive() {
     check("(?>a*)a", "aaa", "none");
@@ -214,6 +225,7 @@ fn atomic_and_possessive() {
     check("(?>ab|a)c", "ac", "0-2");
 }
 
+/// Checklist: filters 76
 #[test]
 fn intervals() {
     check("a{2}", "aaa", "0-2");
@@ -234,6 +246,7 @@ fn intervals() {
     check("a{2}{2}", "aaaaa", "0-4");
 }
 
+/// Checklist: filters 76
 #[test]
 fn lone_brackets_are_literal() {
     check("]", "]", "0-1");
@@ -243,6 +256,7 @@ fn lone_brackets_are_literal() {
     check("[^]a]", "]b", "1-2");
 }
 
+/// Checklist: filters 76
 #[test]
 fn classes() {
     check("[a[b]]", "b", "0-1");
@@ -271,6 +285,7 @@ fn classes() {
     check(r"[-._?=%&\/[:alnum:]]*", "/v2?a=b", "0-7");
 }
 
+/// Checklist: filters 76
 #[test]
 fn comments_and_absence() {
     check("a(?#x)b", "ab", "0-2");
@@ -292,6 +307,7 @@ fn empty_patterns_match() {
     check("//i", "x", "0-0");
 }
 
+/// Checklist: filters 15, 76
 #[test]
 fn slashes_and_flags() {
     check("/a/", "a", "0-1");
@@ -305,6 +321,7 @@ fn slashes_and_flags() {
     check("/a b/xo", "ab", "0-2");
 }
 
+/// Checklist: filters 76
 #[test]
 fn a_byte_that_is_no_character_is_one() {
     check("^.$", b"\x80", "0-1");

@@ -9,6 +9,7 @@ struct Known {
     fields: &'static [(&'static str, &'static str)],
 }
 
+/// Checklist: filters 75
 #[test]
 fn known_patterns_find_what_onigmo_finds() {
     for known in KNOWN {
@@ -43,6 +44,32 @@ fn known_patterns_find_what_onigmo_finds() {
             .count();
         assert!(named == 0 || named == known.fields.len(), "{}", known.name);
     }
+}
+
+/// The regexes of the files that the image brings along stand below, each of them.
+/// Checklist: filters 75
+#[test]
+fn every_pattern_of_the_bundled_files_is_among_the_known() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("parsers") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let words = text.lines().filter_map(|line| line.trim().split_once(' '));
+        for (_, pattern) in words.filter(|(key, _)| key.eq_ignore_ascii_case("regex")) {
+            let pattern = pattern.trim();
+            assert!(
+                KNOWN.iter().any(|known| known.pattern == pattern),
+                "{name}: {pattern}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }
 
 #[rustfmt::skip]

@@ -15,6 +15,7 @@ fn the_message_names_pattern_place_and_remedy() {
     );
 }
 
+/// Checklist: filters 16, 76
 #[test]
 fn what_onigmo_refuses_is_refused() {
     for (pattern, message) in [
