@@ -24,6 +24,8 @@ mod config_errors;
 mod create;
 // Where credentials come from.
 mod credentials;
+// A filter that ends the process.
+mod expect;
 // Peers that have to know a key.
 mod handshake;
 // To an aggregator of the forward protocol.
@@ -42,6 +44,8 @@ mod log_to_metrics;
 mod metadata;
 // What our own log never shows.
 mod own_log;
+// Parsers that look at what is around the process.
+mod parsers;
 // Lines that Docker cut.
 mod partial;
 // Requests of which a part is taken.

@@ -1,5 +1,7 @@
 use super::build;
-use crate::filter::stand::{Stand, built};
+use crate::config::{Problems, Section, SectionKind, Variables};
+use crate::filter::stand::{Stand, built, built_in};
+use crate::parser::Parsers;
 
 const PARTIAL: &[(&str, &str)] = &[
     ("mode", "partial_message"),
@@ -118,4 +120,52 @@ fn sections_that_cannot_work_are_refused() {
             "{properties:?}: {problems}"
         );
     }
+}
+
+/// Checklist: filters 54, 55
+#[test]
+fn the_parser_of_a_multiline_parser_makes_the_records_and_looks_at_the_rest_first() {
+    let sections = [
+        Section::of_pairs(
+            SectionKind::Parser,
+            &[
+                ("name", "p"),
+                ("format", "regex"),
+                ("regex", "^(?<lvl>I) (?<log>.*)$"),
+            ],
+        ),
+        Section::of_pairs(
+            SectionKind::MultilineParser,
+            &[
+                ("name", "own"),
+                ("type", "regex"),
+                ("parser", "p"),
+                ("key_content", "log"),
+                ("rule", r#""start_state" "/^\d/" "cont""#),
+                ("rule", r#""cont" "/^ /" "cont""#),
+            ],
+        ),
+    ];
+    let variables = Variables::default();
+    let mut problems = Problems::default();
+    let parsers = Parsers::read(&sections, &variables, &mut problems);
+    assert!(problems.is_empty(), "{problems}");
+    let properties = [
+        ("multiline.parser", "own"),
+        ("multiline.key_content", "log"),
+    ];
+    let (maker, problems) = built_in(&variables, &parsers, build, &properties);
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut stand = Stand::new(maker.as_ref());
+    let mut sent = |log: &str| stand.send(&format!(r#"{{"log":"{log}","n":1}}"#)).concat();
+    assert_eq!(sent("I 1 a"), "");
+    assert_eq!(sent("I  b"), "");
+    assert_eq!(
+        sent("I 2 c"),
+        r#"again 1700000000.500000000 {"lvl":"I","log":"1 a\n b"}"#
+    );
+    assert_eq!(
+        sent("plain"),
+        r#"again 1700000000.500000000 {"lvl":"I","log":"2 c"}{"log":"plain","n":1}"#
+    );
 }
