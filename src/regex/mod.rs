@@ -121,7 +121,7 @@ impl Regex {
         let engine = self.engine_for(text);
         let quick = self.0.quick.as_ref().filter(|_| text.is_ascii());
         let quickly = match engine {
-            Chosen::Linear(_) => quick.and_then(|quick| quick.search(text, slots, retries)),
+            Chosen::Linear(_) => quick.and_then(|quick| quick.search(text, slots, retries).ok()),
             Chosen::Backtracking(_) => None,
         };
         let found = match engine {

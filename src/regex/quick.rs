@@ -70,6 +70,10 @@ struct Class {
     missing: Option<u8>,
 }
 
+/// The search needs more than it may take: another engine has to say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TooLong;
+
 /// What is tried when a way has failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Retry {
@@ -143,13 +147,13 @@ impl Quick {
         })
     }
 
-    /// Finds the groups in an ASCII text. `None` where it takes too long to say.
+    /// Finds the groups in an ASCII text.
     pub(super) fn search(
         &self,
         text: &[u8],
         slots: &mut Slots,
         retries: &mut Vec<Retry>,
-    ) -> Option<bool> {
+    ) -> Result<bool, TooLong> {
         let mut patience = PATIENCE + PATIENCE_PER_BYTE * text.len();
         let lines = if self.is_at_text_start { &[][..] } else { text };
         let later = memchr::memchr_iter(b'\n', lines).map(|at| at + 1);
@@ -159,10 +163,10 @@ impl Quick {
             if let Some(end) = self.run(text, start, slots, retries, &mut patience)? {
                 set(slots, 0, start);
                 set(slots, 1, end);
-                return Some(true);
+                return Ok(true);
             }
         }
-        Some(false)
+        Ok(false)
     }
 
     /// The end of a match that begins here.
@@ -173,14 +177,14 @@ impl Quick {
         slots: &mut Slots,
         retries: &mut Vec<Retry>,
         patience: &mut usize,
-    ) -> Option<Option<usize>> {
+    ) -> Result<Option<usize>, TooLong> {
         let (mut step, mut at) = (0, start);
         loop {
-            *patience = patience.checked_sub(1)?;
+            *patience = patience.checked_sub(1).ok_or(TooLong)?;
             if retries.len() > RETRIES_MAX {
-                return None;
+                return Err(TooLong);
             }
-            let next = match self.steps.get(step)? {
+            let next = match self.steps.get(step).ok_or(TooLong)? {
                 Step::Byte(byte) => (text.get(at) == Some(byte)).then_some((step + 1, at + 1)),
                 Step::Class(class) => {
                     let is_in = text.get(at).is_some_and(|byte| class.has(*byte));
@@ -189,7 +193,7 @@ impl Quick {
                 Step::Run(run) => {
                     let next = begin_run(run, step, text, at, retries);
                     let length = next.map_or(0, |(_, end)| end - at);
-                    *patience = patience.checked_sub(length)?;
+                    *patience = patience.checked_sub(length).ok_or(TooLong)?;
                     next
                 }
                 Step::Fork(first, second) => {
@@ -198,17 +202,17 @@ impl Quick {
                 }
                 Step::Jump(to) => Some((*to, at)),
                 Step::Save(slot) => {
-                    let place = slots.get_mut(*slot)?;
+                    let place = slots.get_mut(*slot).ok_or(TooLong)?;
                     retries.push(Retry::Restore(*slot, *place));
                     *place = NonMaxUsize::new(at);
                     Some((step + 1, at))
                 }
                 Step::Assert(assertion) => holds(*assertion, text, at).then_some((step + 1, at)),
-                Step::Match => return Some(Some(at)),
+                Step::Match => return Ok(Some(at)),
             };
             match next.or_else(|| self.retry(text, slots, retries)) {
                 Some(next) => (step, at) = next,
-                None => return Some(None),
+                None => return Ok(None),
             }
         }
     }
@@ -464,7 +468,7 @@ mod tests {
             places.map(|slot| slot.map(NonMaxUsize::get)).collect()
         };
         let (mut by_quick, mut by_linear) = (room(), room());
-        let quick = quick.search(text, &mut by_quick, &mut Vec::new())?;
+        let quick = quick.search(text, &mut by_quick, &mut Vec::new()).ok()?;
         let linear = linear.captures(text, &mut by_linear);
         Some((
             quick.then(|| shown(by_quick)),

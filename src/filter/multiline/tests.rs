@@ -149,7 +149,7 @@ fn the_parser_of_a_multiline_parser_makes_the_records_and_looks_at_the_rest_firs
     let variables = Variables::default();
     let mut problems = Problems::default();
     let parsers = Parsers::read(&sections, &variables, &mut problems);
-    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(problems.to_string(), "");
     let properties = [
         ("multiline.parser", "own"),
         ("multiline.key_content", "log"),
