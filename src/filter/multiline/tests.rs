@@ -166,6 +166,6 @@ fn the_parser_of_a_multiline_parser_makes_the_records_and_looks_at_the_rest_firs
     );
     assert_eq!(
         sent("plain"),
-        r#"again 1700000000.500000000 {"lvl":"I","log":"2 c"}{"log":"plain","n":1}"#
+        r#"again 1700000000.500000000 {"lvl":"I","log":"2 c"}again 1700000000.500000000 {"log":"plain","n":1}"#
     );
 }
