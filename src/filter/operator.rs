@@ -44,8 +44,8 @@ pub trait Operator: Send {
     /// Looks at one event. Answers [`Verdict::Taken`] for one that it holds or has put out in another form.
     fn apply(&mut self, event: &mut View<'_>, outbox: &mut Outbox) -> Verdict;
 
-    /// What to wait for before these events run through the chain; it ends by itself, soon. Nobody has to wait: the process may be
-    /// about to end.
+    /// What to wait for before these events run through the chain, and before what is held can be let go; it ends by itself, soon.
+    /// Nobody has to wait: the process may be about to end.
     fn ready(&mut self, _events: &Block) -> Option<BoxFuture<'static, ()>> {
         None
     }

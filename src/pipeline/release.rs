@@ -1,4 +1,4 @@
-//! Lets events go that an operator holds, when their time has come and at the end.
+//! Lets events go that an operator holds, when their time has come, when an answer that they wait for is there, and at the end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;

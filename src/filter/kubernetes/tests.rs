@@ -710,3 +710,19 @@ fn wrong_settings_are_refused_and_those_without_effect_told() {
         assert!(problems.concat().contains(words), "{problems:?}");
     }
 }
+
+#[tokio::test]
+async fn an_event_that_had_to_wait_is_dropped_where_its_pod_leaves_itself_out() {
+    let fake = Fake::start(annotated(r#"{"fluentbit.io/exclude":"true"}"#)).await;
+    let maker = asking(&fake, &[("k8s-logging.exclude", "on")]);
+    let mut stand = Stand::of_tag(&*maker, &tag());
+    assert_eq!(stand.send(r#"{"log":"1"}"#), [""; 0]);
+    assert!(stand.operator.held() > 0);
+    stand
+        .operator
+        .ready(&Block::default())
+        .expect("the pod is asked for")
+        .await;
+    assert_eq!(stand.release(false), [""; 0]);
+    assert_eq!((stand.operator.held(), stand.operator.due()), (0, None));
+}

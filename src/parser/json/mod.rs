@@ -370,7 +370,6 @@ mod tests {
         String::from_utf8(json).unwrap()
     }
 
-    /// Checklist: filters 34
     #[test]
     fn values_are_what_fluent_bit_makes_of_them() {
         for (text, expected) in [

@@ -85,6 +85,37 @@ impl Operator for Join {
     }
 }
 
+/// Holds events, and drops them when it has to let go.
+#[derive(Clone, Default)]
+struct Swallow(Vec<Origin>);
+
+impl MakeOperator for Swallow {
+    fn operator(&self, _tag: &[u8]) -> Box<dyn Operator> {
+        Box::new(self.clone())
+    }
+}
+
+impl Operator for Swallow {
+    fn apply(&mut self, _: &mut View<'_>, outbox: &mut Outbox) -> Verdict {
+        self.0.push(outbox.origin());
+        Verdict::Taken
+    }
+
+    fn release(&mut self, outbox: &mut Outbox, _everything: bool) {
+        for origin in self.0.drain(..) {
+            outbox.drop_held(origin, 5);
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.0.first().map(|_| Instant::now())
+    }
+
+    fn held(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Puts out two events for one.
 struct Twice;
 
@@ -321,6 +352,22 @@ async fn what_is_held_goes_when_it_is_due_and_at_the_end() {
     end.send_replace(true);
     releaser.await.unwrap();
     assert_eq!(bench.stored(), [r#"t {"log":"b","after":"1"}"#]);
+}
+
+#[tokio::test]
+async fn what_was_held_and_is_dropped_counts_as_filtered() {
+    let mut chain = vec![operator("*", Swallow::default())];
+    let book = Arc::new(FilterLedger::new("chain-swallow"));
+    chain[0].ledger = Some(Arc::clone(&book));
+    let bench = Bench::new("chain-swallow", chain);
+    bench.send("t", &["a", "b"]).await;
+    assert_eq!((bench.ledger.held(), book.done().drop_records), (2, 0));
+    let (_, ended) = watch::channel(true);
+    Releaser::new(bench.dispatcher.clone()).run(ended).await;
+    assert_eq!(bench.stored(), Vec::<String>::new());
+    assert_eq!((bench.ledger.held(), bench.budget.used()), (0, 0));
+    let done = book.done();
+    assert_eq!((done.drop_records, done.drop_bytes), (2, 10));
 }
 
 #[tokio::test]
