@@ -1,6 +1,7 @@
 //! Record accessors: `$key`, `$key['sub'][2]`, as filters and templates name a value.
 
 use crate::msgpack::read::{self, Pairs, Value};
+use crate::msgpack::write::OpenMap;
 
 /// The deepest path accepted.
 const STEPS_MAX: usize = 32;
@@ -78,6 +79,29 @@ impl Accessor {
         &self.key
     }
 
+    /// Whether it names a top-level key and nothing in it.
+    pub fn is_flat(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// All keys and numbers of the path with `_` between them.
+    pub fn flat_name(&self) -> Vec<u8> {
+        let mut name = self.key.to_vec();
+        for step in &self.steps {
+            name.push(b'_');
+            match step {
+                Step::Key(key) => name.extend_from_slice(key),
+                Step::Index(index) => name.extend_from_slice(index.to_string().as_bytes()),
+            }
+        }
+        name
+    }
+
+    /// Appends an encoded map without what it names. Items of arrays stay.
+    pub fn write_without(&self, record: &[u8], out: &mut Vec<u8>) {
+        write_without(record, &self.key, &self.steps, out);
+    }
+
     /// The raw value in an encoded record.
     pub fn find_in<'r>(&self, record: &'r [u8]) -> Option<&'r [u8]> {
         self.descend(last_value(record, &self.key)?)
@@ -95,6 +119,28 @@ impl Accessor {
         }
         Some(value)
     }
+}
+
+/// As deep as the path, which is bounded.
+fn write_without(map: &[u8], name: &[u8], steps: &[Step], out: &mut Vec<u8>) {
+    let mut open = OpenMap::begin(out);
+    for (key, value) in Pairs::of(map) {
+        let is_named = matches!(read::value(key), Ok((_, Value::Str(text))) if text == name);
+        let inner = matches!(read::value(value), Ok((_, Value::Map(_))));
+        match steps {
+            [] if is_named => continue,
+            [Step::Key(next), rest @ ..] if is_named && inner => {
+                out.extend_from_slice(key);
+                write_without(value, next, rest, out);
+            }
+            _ => {
+                out.extend_from_slice(key);
+                out.extend_from_slice(value);
+            }
+        }
+        open.count();
+    }
+    open.end(out);
 }
 
 /// What stands inside a bracket, and what follows it.
@@ -166,6 +212,28 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_record_is_written_without_what_a_path_names() {
+        for (text, expected) in [
+            ("$s", &b"\x81\xa1k\x81\xa3a.b\x92\x05\xa1x"[..]),
+            ("$k['a.b']", b"\x82\xa1k\x80\xa1s\xa1t"),
+            ("$k['none']", RECORD),
+            ("$k['a.b'][0]", RECORD),
+            ("$s['below a scalar']", RECORD),
+        ] {
+            let mut out = Vec::new();
+            Accessor::new(text).unwrap().write_without(RECORD, &mut out);
+            assert_eq!(out, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_a_name_without_brackets() {
+        let name = |text| Accessor::new(text).unwrap().flat_name();
+        assert_eq!(name("$k['a.b'][2]"), b"k_a.b_2");
+        assert_eq!(name("$k"), b"k");
     }
 
     #[test]

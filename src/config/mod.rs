@@ -65,6 +65,9 @@ pub use yaml::load_yaml;
 
 use include::Files;
 
+/// The Fluent Bit whose configuration is read and whose place this router takes, where something looks for its features.
+pub const FLUENT_BIT_VERSION: &str = "5.1.1";
+
 /// Reads the main configuration file and all it includes; mistakes go to `problems`, what could be
 /// read is returned.
 ///

@@ -5,10 +5,7 @@
 
 use super::pattern::encoded;
 use super::{Filter, Means, Verdict, View};
-use crate::config::Settings;
-
-/// The Fluent Bit whose place this router takes; what reads the field looks for its features.
-const FLUENT_BIT: &str = "5.1.1";
+use crate::config::{FLUENT_BIT_VERSION, Settings};
 
 struct Sysinfo {
     /// Pairs to append, encoded once.
@@ -20,7 +17,7 @@ pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter
     let system = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let values = [
-        ("fluentbit_version_key", FLUENT_BIT.to_owned()),
+        ("fluentbit_version_key", FLUENT_BIT_VERSION.to_owned()),
         ("os_name_key", "linux".to_owned()),
         ("hostname_key", text(system.nodename())),
         ("os_version_key", text(system.version())),

@@ -6,8 +6,9 @@
 //! quotes, an ext as a string of `\xNN`, a bad byte as U+FFFD.
 
 mod escape;
+mod object;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::Write as _;
 
 use self::escape::printable;
@@ -15,6 +16,9 @@ use super::read::{self, Pairs, Value};
 
 /// So many keys are compared with each other; more go through a set.
 const FEW: u32 = 32;
+
+/// A key and a value, encoded.
+pub type Pair<'v> = (&'v [u8], &'v [u8]);
 
 /// How records become JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,30 @@ impl Json {
         writer.value(value);
         let grown = writer.grown;
         out.len() - start - grown
+    }
+
+    /// Appends an object of these pairs of encoded keys and values, a repeated key once with its last value.
+    pub fn object<'v>(self, pairs: impl Iterator<Item = Pair<'v>> + Clone, out: &mut Vec<u8>) {
+        Writer::<false> {
+            out,
+            json: self,
+            grown: 0,
+        }
+        .object(pairs);
+    }
+
+    /// As [`Json::object`], inside a JSON string.
+    pub fn nested_object<'v>(
+        self,
+        pairs: impl Iterator<Item = Pair<'v>> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        Writer::<true> {
+            out,
+            json: self,
+            grown: 0,
+        }
+        .object(pairs);
     }
 
     /// Appends a text with its quotes.
@@ -289,25 +317,12 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
 
     fn any_map<'v>(&mut self, rest: &'v [u8], count: u32) -> &'v [u8] {
         let mut pairs = Pairs::inside(rest, count);
-        let last_places = has_repeated_key(pairs.clone()).then(|| last_places(pairs.clone()));
-        self.out.push(b'{');
-        let mut first = true;
-        for (place, (key, value)) in pairs.by_ref().enumerate() {
-            if last_places
-                .as_ref()
-                .is_some_and(|last| last.get(name(key)) != Some(&place))
-            {
-                continue;
-            }
-            if !first {
-                self.out.push(b',');
-            }
-            first = false;
-            self.key(key);
-            self.out.push(b':');
-            self.value(value);
+        if has_repeated_key(pairs.clone()) {
+            self.unique(pairs.clone());
+        } else {
+            self.pairs(pairs.clone());
         }
-        self.out.push(b'}');
+        pairs.by_ref().for_each(drop);
         pairs.rest()
     }
 
@@ -324,14 +339,6 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
 /// What makes a key the same as another: its text, or its bytes where it is no text.
 fn name(key: &[u8]) -> &[u8] {
     read::text(key).unwrap_or(key)
-}
-
-/// Where each key stands last.
-fn last_places(pairs: Pairs<'_>) -> HashMap<&[u8], usize> {
-    let names = pairs
-        .enumerate()
-        .map(|(place, (key, _))| (name(key), place));
-    names.collect()
 }
 
 /// A bit for a key: equal keys have the same, different ones mostly not.
