@@ -60,6 +60,28 @@ impl Compression {
         found
     }
 
+    /// Reads `compress` as the outputs do that overlook what they do not know: a word of `allowed`, or off.
+    pub(super) fn read_or_off(
+        settings: &mut Settings<'_>,
+        key: &'static str,
+        allowed: &[Self],
+        default: Option<Self>,
+    ) -> Option<Self> {
+        const OFF: [&str; 4] = ["none", "off", "false", "no"];
+        let Some(text) = settings.text(key) else {
+            return default;
+        };
+        let is = |name: &&str| name.eq_ignore_ascii_case(&text);
+        let found = allowed.iter().copied().find(|known| is(&known.name()));
+        if found.is_none() && !OFF.iter().any(is) {
+            let names: Vec<_> = allowed.iter().map(|known| known.name()).collect();
+            let names = names.join(" or ");
+            let message = format!("`{text}` is no compression; write {names} or leave it out");
+            settings.lapse(key, message, "nothing is compressed");
+        }
+        found
+    }
+
     /// Something that packs this way, one text after the other.
     pub(super) fn packer(self) -> Packer {
         let level = flate2::Compression::default();

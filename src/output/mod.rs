@@ -7,6 +7,7 @@
 mod aws;
 mod cloudwatch_logs;
 mod compression;
+mod datadog;
 mod entry;
 mod file;
 mod forward;
@@ -14,14 +15,23 @@ mod go;
 mod http;
 mod kinesis_firehose;
 mod kinesis_streams;
+mod loki;
+mod metrics;
+mod nrlogs;
 mod null;
 mod opensearch;
+mod opentelemetry;
 mod oversized;
 mod records;
 mod s3;
+mod splunk;
 mod stdout;
+mod tcp;
 mod template;
+#[cfg(test)]
+mod testing;
 mod text;
+mod web;
 
 use std::fmt;
 use std::ops::Range;
@@ -216,6 +226,11 @@ pub trait Output: Send + Sync {
     /// How much one request holds.
     fn limits(&self) -> Limits;
 
+    /// Whether records are routed to it by `Match`.
+    fn takes_records(&self) -> bool {
+        true
+    }
+
     /// Where all events of this tag go; `None` when that depends on the event.
     fn destination(&self, tag: &Tag) -> Option<Destination>;
 
@@ -307,6 +322,7 @@ type Build = fn(&mut Settings<'_>, Options) -> Arc<dyn Output>;
 const OUTPUTS: &[(&str, Build)] = &[
     ("cloudwatch", cloudwatch_logs::build_go),
     ("cloudwatch_logs", cloudwatch_logs::build),
+    ("datadog", datadog::build),
     ("es", opensearch::build_es),
     ("file", file::build),
     ("firehose", kinesis_firehose::build_go),
@@ -315,10 +331,17 @@ const OUTPUTS: &[(&str, Build)] = &[
     ("kinesis", kinesis_streams::build_go),
     ("kinesis_firehose", kinesis_firehose::build),
     ("kinesis_streams", kinesis_streams::build),
+    ("loki", loki::build),
+    ("nrlogs", nrlogs::build),
     ("null", null::build),
     ("opensearch", opensearch::build),
+    ("opentelemetry", opentelemetry::build),
+    ("prometheus_exporter", metrics::build),
+    ("prometheus_remote_write", metrics::build),
     ("s3", s3::build),
+    ("splunk", splunk::build),
     ("stdout", stdout::build),
+    ("tcp", tcp::build),
 ];
 
 /// How to build the output called `name`.

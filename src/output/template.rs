@@ -2,6 +2,7 @@
 
 use super::Item;
 use crate::accessor::Accessor;
+use crate::config::Settings;
 use crate::template::{self, Sources, TemplateError};
 
 /// A template of a name.
@@ -14,17 +15,33 @@ impl Template {
         template::Template::of_name(text).map(Self)
     }
 
+    /// Reads the template that a setting holds; a mistake in it is reported.
+    pub(super) fn read(settings: &mut Settings<'_>, key: &'static str) -> Option<Self> {
+        match Self::new(&settings.text(key)?) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                settings.error(key, error.to_string());
+                None
+            }
+        }
+    }
+
     /// Fills the template in; `None` when a value is missing.
     pub(super) fn render(&self, item: Item<'_>) -> Option<String> {
+        let mut text = Vec::new();
+        let is_whole = self.render_into(item, &mut text);
+        is_whole.then(|| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Appends what the template gives; what is missing is empty. Gives whether nothing was missing.
+    pub(super) fn render_into(&self, item: Item<'_>, out: &mut Vec<u8>) -> bool {
         let tag = item.tag.to_text();
         let sources = Sources {
             tag: tag.as_bytes(),
             value: |accessor: &Accessor| accessor.find_in(item.event.record),
             group: |_| &[][..],
         };
-        let mut text = Vec::new();
-        let is_whole = self.0.render(&sources, &mut text);
-        is_whole.then(|| String::from_utf8_lossy(&text).into_owned())
+        self.0.render(&sources, out)
     }
 }
 

@@ -403,6 +403,10 @@ impl<'a> Builder<'a> {
             },
         );
         settings.finish();
+        if !output.takes_records() {
+            matcher = Matcher::default();
+            "no records".clone_into(&mut matching);
+        }
         let listed = section.map_of("processors");
         let processors = listed.and_then(|listed| self.processors_of_output(listed));
         let dead_letters = service.dead_letters.clone();

@@ -55,6 +55,40 @@ fn requests_follow_each_other_over_one_connection() {
     assert!(connections <= Some(1), "{connections:?}");
 }
 
+/// Checklist: engine 62
+#[test]
+fn a_request_is_fluent_bits_and_only_what_asks_for_it_is_sent_again() {
+    let asked = AtomicU32::new(0);
+    let server = Server::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => (429, "retry-after: 1\r\n"),
+        1 => (200, ""),
+        2 => (400, ""),
+        _ => (200, ""),
+    });
+    let settings = [("http_user", "u"), ("header", "X-Mine 1")];
+    let router = router(&server, &settings).start();
+    let mut client = router.connect();
+    client.send(&Frame::new("app").log("again"));
+    assert_eq!(lines(&server, 1), [line("again")]);
+    client.send(&Frame::new("app").log("dropped"));
+    router.process.says("its events are lost");
+    client.send(&Frame::new("app").log("last"));
+    assert_eq!(lines(&server, 2), [line("again"), line("last")]);
+    let head = server.taken().remove(0).head;
+    let headers: Vec<&str> = head.lines().collect();
+    let expected = [
+        "post / http/1.1".to_owned(),
+        format!("host: {}", server.address),
+        "content-length: 16".to_owned(),
+        "content-type: application/x-ndjson".to_owned(),
+        "authorization: basic dto=".to_owned(),
+        "user-agent: fluent-bit".to_owned(),
+        "x-mine: 1".to_owned(),
+        String::new(),
+    ];
+    assert_eq!(headers, expected);
+}
+
 #[test]
 fn what_a_server_refuses_for_good_is_dropped_counted_and_told() {
     let server = Server::start(|_| (403, ""));

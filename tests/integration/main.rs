@@ -64,6 +64,8 @@ mod routes;
 mod routing;
 // Objects in a bucket.
 mod s3;
+// To services that take logs: Datadog, Loki, OpenTelemetry, Splunk; and over TCP.
+mod services;
 // The end of the process.
 mod shutdown;
 // What is kept on disk, and what survives.

@@ -6,15 +6,16 @@ use crate::event::DropReason;
 use crate::msgpack::json::Json;
 use crate::output::compression::Compression;
 use crate::output::entry::Entries;
-use crate::output::text::{Date, LIMITS};
+use crate::output::text::Date;
+use crate::output::web::Room;
 use crate::output::{Encoded, Item};
 
 /// How events are written.
-pub(super) struct Format {
+pub(in crate::output) struct Format {
     kind: Kind,
     date: Date,
     json: Json,
-    gelf: Gelf,
+    gelf: Option<Gelf>,
     compress: Option<Compression>,
 }
 
@@ -51,8 +52,23 @@ impl Format {
             kind: kind.map_or(Kind::Json, |(_, kind)| *kind),
             date: Date::new(settings),
             json,
-            gelf: Gelf::read(settings),
+            gelf: Some(Gelf::read(settings)),
             compress,
+        }
+    }
+
+    /// Reads `format` for a stream of bytes: msgpack unless it is given, and no GELF.
+    pub(in crate::output) fn of_stream(settings: &mut Settings<'_>, json: Json) -> Self {
+        let names = Kind::NAMES.map(|(name, _)| name);
+        let (_, names) = names.split_last().unwrap_or((&"", &[]));
+        let name = settings.choice("format", names);
+        let kind = Kind::NAMES.iter().find(|(known, _)| Some(*known) == name);
+        Self {
+            kind: kind.map_or(Kind::Msgpack, |(_, kind)| *kind),
+            date: Date::new(settings),
+            json,
+            gelf: None,
+            compress: None,
         }
     }
 
@@ -66,22 +82,13 @@ impl Format {
     }
 
     /// Writes events until the body is full.
-    pub(super) fn encode(
+    pub(in crate::output) fn encode(
         &self,
         items: &mut dyn Iterator<Item = Item<'_>>,
         mut body: Vec<u8>,
     ) -> Encoded {
-        let mut encoded = Encoded::default();
-        while body.len() < LIMITS.bytes
-            && let Some(item) = items.next()
-        {
-            let start = body.len();
-            if let Err(reason) = self.write(item, &mut body) {
-                body.truncate(start);
-                encoded.refused.push((encoded.consumed, reason));
-            }
-            encoded.consumed += 1;
-        }
+        let write = |_, item: Item<'_>, body: &mut Vec<u8>| self.write(item, body);
+        let mut encoded = Room::FREE.fill(items, &mut body, 0, write);
         if self.kind == Kind::Json && !body.is_empty() {
             body.push(b']');
         }
@@ -111,7 +118,11 @@ impl Format {
                 };
                 let _infallible = entries.write(item.event, body);
             }
-            Kind::Gelf => self.gelf.write(item.event, self.json, body)?,
+            Kind::Gelf => {
+                if let Some(gelf) = &self.gelf {
+                    gelf.write(item.event, self.json, body)?;
+                }
+            }
         }
         Ok(())
     }

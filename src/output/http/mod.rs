@@ -33,37 +33,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 
-use self::format::Format;
+pub(super) use self::format::Format;
 use self::single::Single;
 use self::target::Target;
 use super::compression::Compression;
-use super::net::{HttpClient, HttpWay, with_causes};
-use super::{Answer, Destination, Encoded, Item, Limits, Options, Output, text};
+use super::web::{BODY_TIMEOUT, Exchange, RESPONSE_TIMEOUT, Room, Verdict};
+use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
 use crate::event::{DropReason, Tag};
-use crate::telemetry::log::Limiter;
-
-/// As Fluent Bit's `net.keepalive_idle_timeout`.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// An answer has to begin by then; below what a request may take in all.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
-/// An answer has to be whole so long after its beginning.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer that is read, and how much of it is shown.
-const ANSWER_MAX: usize = 1 << 20;
-const SHOWN_MAX: usize = 500;
 
 struct Http {
     target: Target,
     content: Content,
-    client: HttpClient<Full<Bytes>>,
-    response_timeout: Duration,
-    body_timeout: Duration,
-    shows_answers: bool,
-    limiter: Limiter,
+    exchange: Exchange,
 }
 
 /// What requests hold.
@@ -82,7 +65,7 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
         }
     }
     settings.accept(&["aws_*", "oauth2.*"]);
-    let way = HttpWay::read(settings, IDLE_TIMEOUT);
+    let mut exchange = Exchange::read(settings, "output:http", verdict);
     let compressions = [Compression::Gzip, Compression::Snappy, Compression::Zstd];
     let compress = Compression::read(settings, "compress", &compressions, true);
     let format = Format::read(settings, options.json, compress);
@@ -90,123 +73,58 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     let content_type = single.is_none().then(|| format.content_type());
     let mut seconds = |key, default: Duration| {
         let time = settings.duration(key).filter(|time| !time.is_zero());
-        time.unwrap_or(default).min(default)
+        time.unwrap_or(default)
     };
     let response_timeout = seconds("http.response_timeout", RESPONSE_TIMEOUT);
     let body_timeout = seconds("http.read_idle_timeout", BODY_TIMEOUT);
+    exchange.hurry(response_timeout, body_timeout);
+    exchange.read_shows_answers(settings);
     Arc::new(Http {
         target: Target::read(settings, content_type, compress),
         content: single.map_or(Content::Many(format), Content::One),
-        client: way.client(),
-        response_timeout: way
-            .io_timeout()
-            .unwrap_or(response_timeout)
-            .min(response_timeout),
-        body_timeout,
-        shows_answers: settings.flag("log_response_payload", true),
-        limiter: Limiter::default(),
+        exchange,
     })
 }
 
 impl Http {
-    async fn exchange(&self, destination: &Destination, body: Bytes) -> Answer {
+    async fn post(&self, destination: &Destination, body: Bytes) -> Answer {
         let (headers, body) = match &self.content {
             Content::Many(_) => (Bytes::new(), body),
             Content::One(_) => Single::split(&body),
         };
         let make = || {
-            self.target
-                .request(&destination.name, &headers, body.clone())
+            let body = body.clone();
+            self.target.request(&destination.name, &headers, body)
         };
-        let sent = self
-            .client
-            .send(self.response_timeout, make(), || Some(make()))
-            .await;
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) => {
-                let peer = &self.target.peer;
-                return Answer::again(format!("{peer}: {}", with_causes(&error)));
-            }
-        };
-        let status = response.status().as_u16();
-        let after = retry_after(response.headers());
-        let payload = self.read(response.into_body()).await;
-        let why = self.words(status, &payload);
-        let answer = verdict(status, after, why);
-        if let Answer::Done { rejected } = &answer
-            && !rejected.is_empty()
-            && let Some(more) = self.limiter.admit()
-        {
-            let why = self.words(status, &payload);
-            crate::error!("output:http", "{why}; its events are lost{more}");
-        }
-        answer
+        self.exchange.send(self.target.peer(), make).await
     }
-
-    /// What the server says. The status stands, whatever becomes of the rest.
-    async fn read(&self, body: Incoming) -> Bytes {
-        let whole = Limited::new(body, ANSWER_MAX).collect();
-        match tokio::time::timeout(self.body_timeout, whole).await {
-            Ok(Ok(whole)) => whole.to_bytes(),
-            Ok(Err(_)) | Err(_) => Bytes::new(),
-        }
-    }
-
-    fn words(&self, status: u16, payload: &Bytes) -> String {
-        let peer = &self.target.peer;
-        if payload.is_empty() || !self.shows_answers {
-            return format!("{peer}, HTTP status={status}");
-        }
-        let shown = payload.get(..SHOWN_MAX).unwrap_or(payload).escape_ascii();
-        format!("{peer}, HTTP status={status}: {shown}")
-    }
-}
-
-/// Seconds to wait; dates are not understood.
-fn retry_after(headers: &::http::HeaderMap) -> Option<Duration> {
-    let value = headers.get(::http::header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What a status means for the events: Fluent Bit's rules, but that a body which is too large is cut.
-fn verdict(status: u16, after: Option<Duration>, why: String) -> Answer {
+fn verdict(status: u16) -> Verdict {
     match status {
-        200..=205 => Answer::done(),
-        413 => Answer::Unacceptable {
-            why,
-            reason: DropReason::TooLarge,
-        },
-        408 | 429 => Answer::Again {
-            throttled: status == 429,
-            after,
-            why,
-        },
-        400..=499 => Answer::Done {
-            rejected: vec![(0..usize::MAX, DropReason::Refused)],
-        },
-        _ => Answer::Again {
-            throttled: status == 503,
-            after,
-            why,
-        },
+        200..=205 => Verdict::Taken,
+        413 => Verdict::Unacceptable(DropReason::TooLarge),
+        408 | 429 => Verdict::Again,
+        400..=499 => Verdict::Refused,
+        _ => Verdict::Again,
     }
 }
 
 impl Output for Http {
     fn limits(&self) -> Limits {
         match self.content {
-            Content::Many(_) => text::LIMITS,
+            Content::Many(_) => Room::FREE.limits(),
             Content::One(_) => Limits {
                 events: 1,
-                ..text::LIMITS
+                ..Room::FREE.limits()
             },
         }
     }
 
     /// One for the server, or one for each tag where the tag stands in a header.
     fn destination(&self, tag: &Tag) -> Option<Destination> {
-        let server: Box<str> = self.target.peer.as_str().into();
+        let server: Box<str> = self.target.peer().into();
         let (group, name) = if self.target.shows_tag() {
             (server, tag.to_text().into())
         } else {
@@ -228,19 +146,11 @@ impl Output for Http {
     }
 
     fn send<'a>(&'a self, destination: &'a Destination, body: Bytes) -> BoxFuture<'a, Answer> {
-        Box::pin(self.exchange(destination, body))
+        Box::pin(self.post(destination, body))
     }
 
-    /// Only connects: nobody knows what a request without events would do there.
     fn check(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
-        Box::pin(async {
-            let peer = &self.target.peer;
-            let reached = self.client.reach(self.target.uri()).await;
-            Some(match reached {
-                Ok(()) => Ok(format!("{peer} accepts connections; no request was sent")),
-                Err(error) => Err(with_causes(&error)),
-            })
-        })
+        Box::pin(async { Some(self.exchange.reach(&self.target.server).await) })
     }
 }
 
@@ -251,25 +161,17 @@ mod tests {
 
     #[test]
     fn a_status_means_what_it_means_to_fluent_bit() {
-        let class = |status| match verdict(status, None, String::new()) {
-            Answer::Done { rejected } if rejected.is_empty() => "done",
-            Answer::Done { .. } => "refused",
-            Answer::Again {
-                throttled: true, ..
-            } => "throttled",
-            Answer::Again { .. } => "again",
-            Answer::Unacceptable { .. } => "cut",
-            Answer::Partly { .. } | Answer::Missing { .. } => "else",
-        };
         for (statuses, expected) in [
-            (&[200, 201, 204, 205][..], "done"),
-            (&[400, 401, 403, 404, 422], "refused"),
-            (&[429, 503], "throttled"),
-            (&[206, 301, 408, 500, 502, 504, 999], "again"),
-            (&[413], "cut"),
+            (&[200, 201, 204, 205][..], Verdict::Taken),
+            (&[400, 401, 403, 404, 422], Verdict::Refused),
+            (
+                &[206, 301, 408, 429, 500, 502, 503, 504, 999],
+                Verdict::Again,
+            ),
+            (&[413], Verdict::Unacceptable(DropReason::TooLarge)),
         ] {
             for &status in statuses {
-                assert_eq!(class(status), expected, "{status}");
+                assert_eq!(verdict(status), expected, "{status}");
             }
         }
     }

@@ -401,6 +401,7 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
+    /// Checklist: engine 64
     #[test]
     fn an_event_is_two_lines() {
         assert_eq!(

@@ -27,7 +27,7 @@ pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Reaction, Received, Receiver};
 pub(crate) use router::{Router, Running};
-pub(crate) use server::Server;
+pub(crate) use server::{Request as Taken, Server};
 pub(crate) use sink::{ACCESS_KEY, SECRET_KEY, Sink};
 
 /// What has not happened by then does not happen.

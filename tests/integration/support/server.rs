@@ -11,7 +11,7 @@ pub(crate) struct Request {
     pub(crate) connection: usize,
     /// Request line and headers, in lower case.
     pub(crate) head: String,
-    /// The body.
+    /// The body; what is no text in it is replaced.
     pub(crate) body: String,
 }
 
@@ -67,7 +67,7 @@ fn serve(mut stream: &TcpStream, connection: usize, taken: &Mutex<Vec<Request>>,
         let request = Request {
             connection,
             head,
-            body: String::from_utf8(body).unwrap(),
+            body: String::from_utf8_lossy(&body).into_owned(),
         };
         let (status, headers) = script(&request);
         if status == 200 {
