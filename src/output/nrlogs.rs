@@ -83,7 +83,12 @@ fn server(settings: &mut Settings<'_>) -> Target {
     let parts = uri.and_then(|uri| {
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
         let host = uri.host().filter(|host| is_web && !host.is_empty())?;
-        let port = uri.port_u16().unwrap_or(443);
+        let default = if uri.scheme_str() == Some("http") {
+            80
+        } else {
+            443
+        };
+        let port = uri.port_u16().unwrap_or(default);
         let peer = format!("{host}:{port}");
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let uri = format!("https://{peer}{path}").parse().ok()?;

@@ -8,7 +8,7 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
     /// Writes an object. Nearly all have few pairs and no two keys alike, which shows while they are written.
     pub(super) fn object<'v>(&mut self, pairs: impl Iterator<Item = Pair<'v>> + Clone) {
         let (start, grown) = (self.out.len(), self.grown);
-        if self.distinct(pairs.clone()).is_none() {
+        if self.distinct(&pairs).is_none() {
             self.out.truncate(start);
             self.grown = grown;
             self.unique(pairs);
@@ -16,7 +16,7 @@ impl<const NESTED: bool> Writer<'_, NESTED> {
     }
 
     /// Writes pairs in one pass, or gives up where there are many or two keys look alike.
-    fn distinct<'v>(&mut self, pairs: impl Iterator<Item = Pair<'v>> + Clone) -> Option<()> {
+    fn distinct<'v>(&mut self, pairs: &(impl Iterator<Item = Pair<'v>> + Clone)) -> Option<()> {
         let mut seen = 0;
         self.out.push(b'{');
         for (index, (key, value)) in pairs.clone().enumerate() {

@@ -67,7 +67,7 @@ type Remap = fn(&[u8], &mut Vec<u8>);
 /// The keys that become tags.
 const REMAPS: [(&[u8], Remap); 6] = [
     (b"container_id", |text, tags| {
-        add(tags, "container_id", text)
+        add(tags, "container_id", text);
     }),
     (b"container_name", |text, tags| {
         let name = text.strip_prefix(b"/").unwrap_or(text);

@@ -110,7 +110,7 @@ fn a_request_has_at_most_a_thousand_events() {
 #[test]
 fn a_section_without_a_key_or_with_nonsense_says_what_to_write() {
     for (properties, expected) in [
-        (&[][..], "apikey: missing"),
+        (&[][..], "missing or empty"),
         (&[("apikey", "a\u{7f}b")], "no header may have"),
         (&[("apikey", "k"), ("provider", "gcp")], "write ecs"),
         (&[("apikey", "k"), ("compress", "zip")], "no compression"),

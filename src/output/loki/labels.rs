@@ -11,6 +11,8 @@
 //!
 //! What a record lacks, or holds as an empty text, gives no label. Values that are named leave the line.
 
+use std::fmt::Write as _;
+
 use crate::accessor::Accessor;
 use crate::config::Settings;
 use crate::config::value::comma_list;
@@ -157,13 +159,12 @@ impl Metadata {
                 let Some(key) = text(key) else { continue };
                 sanitize(key, room);
                 write::str(pairs, room);
-                match text(value) {
-                    Some(text) => write::str(pairs, text),
-                    None => {
-                        room.clear();
-                        json.value(value, room);
-                        write::str(pairs, room);
-                    }
+                if let Some(text) = text(value) {
+                    write::str(pairs, text);
+                } else {
+                    room.clear();
+                    json.value(value, room);
+                    write::str(pairs, room);
                 }
                 count += 1;
             }
@@ -328,7 +329,7 @@ fn leaves(map: &[u8], path: &mut String, found: &mut Vec<(String, String)>) {
             path.push('$');
             path.push_str(&key);
         } else {
-            path.push_str(&format!("['{}']", key.replace('\'', "''")));
+            let _infallible = write!(path, "['{}']", key.replace('\'', "''"));
         }
         match text(value) {
             Some(name) => {

@@ -224,8 +224,8 @@ fn id<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
         Ok((_, Value::Str(digits))) if digits.len() == 2 * N => {
             let mut id = [0; N];
             for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-                let pair = pair.iter().map(|&digit| char::from(digit).to_digit(16));
-                *byte = pair.fold(Some(0), |byte, digit| Some(byte? << 4 | digit? as u8))?;
+                let mut pair = pair.iter().map(|&digit| char::from(digit).to_digit(16));
+                *byte = pair.try_fold(0, |byte, digit| Some(byte << 4 | digit? as u8))?;
             }
             Some(id)
         }

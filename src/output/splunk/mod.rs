@@ -39,9 +39,10 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
     let defaults = Defaults {
         host: "127.0.0.1",
         ports: (8088, 8088),
-        path: match extracts {
-            true => "/services/collector/event?auto_extract_timestamp=true",
-            false => "/services/collector/event",
+        path: if extracts {
+            "/services/collector/event?auto_extract_timestamp=true"
+        } else {
+            "/services/collector/event"
         },
         path_key: None,
     };

@@ -42,9 +42,10 @@ impl Target {
         let host = settings.text("host");
         let host = host.unwrap_or_else(|| defaults.host.to_owned());
         let tls = settings.flag("tls", false);
-        let (scheme, port) = match tls {
-            true => ("https", defaults.ports.1),
-            false => ("http", defaults.ports.0),
+        let (scheme, port) = if tls {
+            ("https", defaults.ports.1)
+        } else {
+            ("http", defaults.ports.0)
         };
         let port = settings.port("port").unwrap_or(port);
         let is_ipv6 = host.contains(':') && !host.starts_with('[');
