@@ -72,6 +72,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "forward",
             "msgpack",
             "net",
+            "parser",
             "config",
             "event",
             "telemetry",

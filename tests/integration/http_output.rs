@@ -61,7 +61,6 @@ fn a_request_is_fluent_bits_and_only_what_asks_for_it_is_sent_again() {
     let asked = AtomicU32::new(0);
     let server = Server::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => (429, "retry-after: 1\r\n"),
-        1 => (200, ""),
         2 => (400, ""),
         _ => (200, ""),
     });
