@@ -256,7 +256,7 @@ impl Outbox {
         self.tags.extend_from_slice(tag);
         self.put(Way::Retag, origin, passage);
         self.events
-            .push_with(event.time(), event.metadata(), |out| event.write(out));
+            .push_with(event.time(), event.carried(), |out| event.write(out));
     }
 
     /// Notes that an event that was held, of so many bytes, is dropped.

@@ -241,7 +241,7 @@ fn event(value: &[u8]) -> Option<Event<'_>> {
         }),
         _ => match entry(value) {
             Entry::Event(event) => Some(event),
-            Entry::GroupMark | Entry::Bad => None,
+            Entry::GroupStart(_) | Entry::GroupEnd | Entry::Bad => None,
         },
     }
 }

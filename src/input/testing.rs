@@ -1,5 +1,6 @@
 //! A pipeline for the tests of inputs: it keeps what was committed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,12 +20,18 @@ pub(crate) struct Keeper {
     kept: Arc<Mutex<Vec<Kept>>>,
     receipts: Arc<Mutex<Vec<Receipt>>>,
     committed: Arc<Notify>,
+    most_at_once: Arc<AtomicUsize>,
 }
 
 impl Keeper {
     /// What was committed since the last call.
     pub(crate) fn take(&self) -> Vec<Kept> {
         std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many events one commit stored at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::Acquire)
     }
 
     /// Waits until so many events were committed since the last call, and takes them.
@@ -130,6 +137,8 @@ impl Session for KeeperSession {
             .unwrap_or_else(PoisonError::into_inner);
         receipts.extend(self.receipt.take());
         drop(receipts);
+        let count = self.offered.len();
+        self.keeper.most_at_once.fetch_max(count, Ordering::AcqRel);
         self.keeper
             .kept
             .lock()

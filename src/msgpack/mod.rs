@@ -5,6 +5,7 @@
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
 pub mod json;
+pub mod metadata;
 pub mod print;
 pub mod read;
 pub mod scan;

@@ -8,6 +8,7 @@ use super::{Item, Limits};
 use crate::config::Settings;
 use crate::event::{Event, EventTime};
 use crate::msgpack::json::{self, Json};
+use crate::msgpack::metadata;
 pub(super) use crate::msgpack::print::print;
 use crate::msgpack::read::{self, Pairs};
 
@@ -147,25 +148,67 @@ impl Date {
         }
     }
 
-    /// Appends the record as JSON, the date first. A key of the record by the same name wins, as in Fluent Bit.
+    /// Appends the record as JSON, the date first, then what Fluent Bit shows of metadata and group. A key of the record by the
+    /// same name wins, as there.
     pub(super) fn record(&self, event: Event<'_>, json: Json, out: &mut Vec<u8>) {
         let is_taken = |name: &str| {
             Pairs::of(event.record).any(|(key, _)| read::text(key) == Some(name.as_bytes()))
         };
-        let Some(name) = self.key.as_ref().filter(|name| !is_taken(name)) else {
+        let date = self.key.as_ref().filter(|name| !is_taken(name));
+        let has_internal = !event.metadata.is_empty() && !is_taken(INTERNAL);
+        if date.is_none() && !has_internal {
             return json.value(event.record, out);
-        };
+        }
         out.push(b'{');
-        json.string(name.as_bytes(), out);
-        out.push(b':');
-        self.format.write(event.time, out);
+        if let Some(name) = date {
+            json.string(name.as_bytes(), out);
+            out.push(b':');
+            self.format.write(event.time, out);
+            out.push(b',');
+        }
+        if has_internal {
+            internal(event.metadata, json, out);
+        }
+        // A comma, or the brace where there was nothing to show.
+        let last = out.pop();
         let brace = out.len();
         json.value(event.record, out);
+        if last == Some(b'{') {
+            return;
+        }
         if out.get(brace + 1) == Some(&b'}') {
             out.remove(brace);
         } else if let Some(brace) = out.get_mut(brace) {
             *brace = b',';
         }
+    }
+}
+
+/// Where Fluent Bit shows what stands beside a record.
+const INTERNAL: &str = "__internal__";
+
+/// Appends `"__internal__":{"group_attributes":{..},"log_metadata":{..}},`, each only where there is something.
+fn internal(metadata: &[u8], json: Json, out: &mut Vec<u8>) {
+    let (own, group) = metadata::split(metadata);
+    let attributes = group.map_or(&[][..], |group| group.attributes);
+    let mut is_first = true;
+    for (name, map) in [("group_attributes", attributes), ("log_metadata", own)] {
+        if Pairs::of(map).next().is_none() {
+            continue;
+        }
+        if is_first {
+            json.string(INTERNAL.as_bytes(), out);
+            out.extend_from_slice(b":{");
+        } else {
+            out.push(b',');
+        }
+        is_first = false;
+        json.string(name.as_bytes(), out);
+        out.push(b':');
+        json.value(map, out);
+    }
+    if !is_first {
+        out.extend_from_slice(b"},");
     }
 }
 
@@ -194,6 +237,61 @@ mod tests {
         seconds: 1_700_000_000,
         nanos: 123_456_789,
     };
+
+    /// What Fluent Bit 5.1.1 printed for the same events.
+    #[test]
+    fn metadata_and_attributes_of_the_group_stand_where_fluent_bit_puts_them() {
+        let group = metadata::Group {
+            metadata: b"\x81\xa6schema\xa4otlp",
+            attributes: b"\x81\xa5scope\x81\xa4name\xa2sc",
+        };
+        let empty = metadata::Group {
+            metadata: b"\x80",
+            attributes: b"\x80",
+        };
+        let own = b"\x81\xa1k\xa1v";
+        let attributes = r#""group_attributes":{"scope":{"name":"sc"}}"#;
+        let log = r#""log_metadata":{"k":"v"}"#;
+        let cases = [
+            (&own[..], None, format!("\"__internal__\":{{{log}}},")),
+            (
+                b"",
+                Some(group),
+                format!("\"__internal__\":{{{attributes}}},"),
+            ),
+            (
+                own,
+                Some(group),
+                format!("\"__internal__\":{{{attributes},{log}}},"),
+            ),
+            (b"", Some(empty), String::new()),
+        ];
+        for (own, group, expected) in cases {
+            let mut carried = Vec::new();
+            metadata::join(own, group, &mut carried);
+            let shown = |properties: &[(&str, &str)], record| {
+                let mut out = Vec::new();
+                let event = Event {
+                    time: TIME,
+                    metadata: &carried,
+                    record,
+                };
+                let date = configured(properties, Date::new).0;
+                date.record(event, Json::default(), &mut out);
+                String::from_utf8(out).unwrap()
+            };
+            let date = "\"date\":1700000000.123457";
+            let record = b"\x81\xa1n\x01";
+            assert_eq!(shown(&[], record), format!("{{{date},{expected}\"n\":1}}"));
+            let empty = format!("{{{date},{expected}");
+            let empty = format!("{}}}", empty.trim_end_matches(','));
+            assert_eq!(shown(&[], b"\x80"), empty);
+            let undated = [("json_date_key", "off")];
+            assert_eq!(shown(&undated, record), format!("{{{expected}\"n\":1}}"));
+            let alone = format!("{{{}}}", expected.trim_end_matches(','));
+            assert_eq!(shown(&undated, b"\x80"), alone);
+        }
+    }
 
     #[test]
     fn every_date_format_reads_as_fluent_bit_writes_it() {

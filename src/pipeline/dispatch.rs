@@ -573,7 +573,7 @@ impl Session for TagSession {
             self.tally.unrouted_bytes += bytes;
         } else if view.changed() {
             run.block
-                .push_with(view.time(), view.metadata(), |out| view.write(out));
+                .push_with(view.time(), view.carried(), |out| view.write(out));
         } else {
             run.block.push(event);
         }

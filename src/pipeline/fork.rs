@@ -90,7 +90,7 @@ impl Fork {
                 if filters.any(|filter| filter.apply(&mut view) == Verdict::Drop) {
                     *dropped += 1;
                 } else if view.changed() {
-                    block.push_with(view.time(), view.metadata(), |out| view.write(out));
+                    block.push_with(view.time(), view.carried(), |out| view.write(out));
                 } else {
                     block.push(event);
                 }

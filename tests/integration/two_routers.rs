@@ -1,6 +1,7 @@
 use rustix::process::Signal;
+use serde_json::json;
 
-use super::support::{Client, Frame, Router, Running, ack, eventually};
+use super::support::{Client, Frame, Router, Running, ack, eventually, msgpack, vectors};
 
 /// An aggregator that listens on this socket file and writes to the file `out`.
 fn aggregator(socket: &str) -> Running {
@@ -82,6 +83,47 @@ fn nothing_that_was_not_acknowledged_is_lost_when_either_router_is_killed() {
     client.send(&frame);
     assert_eq!(client.read(ack("x").len()), ack("x"));
     has(&second, 51);
+}
+
+/// Checklist: forward 24.
+#[test]
+fn events_keep_their_metadata_and_group_from_router_to_router_and_past_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket").display().to_string();
+    let unix = [("Unix_Path", &*socket)];
+    let aggregator = Router::new()
+        .section("INPUT", "forward", &unix)
+        .file("out", &[("Match", "*"), ("Format", "msgpack")])
+        .launch();
+    aggregator.process.says("listening on unix:");
+    let output = [
+        ("Match", "*"),
+        ("unix_path", &*socket),
+        ("retain_metadata_in_forward_mode", "on"),
+    ];
+    let added = [("Match", "*"), ("Add", "k v")];
+    let router = Router::new()
+        .forward(&[])
+        .section("FILTER", "modify", &added)
+        .section("OUTPUT", "forward", &output)
+        .start();
+    let name = "valid/forward_group_markers.msgpack";
+    let frame = std::fs::read(vectors::folder().join(name)).unwrap();
+    router.connect().write(&frame).unwrap();
+    let written = || std::fs::read(aggregator.path("out")).unwrap_or_default();
+    let end = b"\xff\xff\xff\xfe\0\0\0\0\x80\x80";
+    eventually("the group is closed", String::new, || {
+        written().ends_with(end).then_some(())
+    });
+    let written = written();
+    let mut rest = written.as_slice();
+    let [open, event, _close] = [(); 3].map(|()| msgpack::value(&mut rest));
+    let vector = &vectors::json("valid/forward_group_markers.json")["messages"][0]["events"][0];
+    assert_eq!(open[0][1], vector["group"]["metadata"]);
+    assert_eq!(open[1], vector["group"]["attributes"]);
+    assert_eq!(event[0][1], vector["metadata"]);
+    assert_eq!(event[1], json!({ "log": "hello", "k": "v" }));
+    assert!(rest.is_empty());
 }
 
 /// A certificate for 127.0.0.1 and its key, in files.

@@ -30,7 +30,7 @@ struct Stage {
 
 /// What came out since the last time.
 struct Out {
-    /// As `time_sec`, `time_nsec`, `record`, `metadata`.
+    /// As `time_sec`, `time_nsec`, `record`, `metadata`, and `group` where there is one.
     events: Vec<Value>,
     /// The encoded events.
     raw: Vec<Vec<u8>>,
@@ -70,10 +70,24 @@ impl Stage {
         self.events_read += bytes.len() as u64;
         self.lines_read += lines.len() as u64;
         let (mut events, mut raw, mut rest) = (Vec::new(), Vec::new(), bytes.as_slice());
+        let mut group = None;
         while !rest.is_empty() {
             let before = rest;
-            events.push(event(&msgpack::value(&mut rest)));
-            raw.push(before[..before.len() - rest.len()].to_vec());
+            let entry = msgpack::value(&mut rest);
+            let mut event = event(&entry);
+            match event["time_sec"].as_u64() {
+                Some(0xffff_ffff) => {
+                    group = Some(value!({ "metadata": entry[0][1], "attributes": entry[1] }));
+                }
+                Some(0xffff_fffe) => group = None,
+                _ => {
+                    if let Some(group) = &group {
+                        event["group"] = group.clone();
+                    }
+                    events.push(event);
+                    raw.push(before[..before.len() - rest.len()].to_vec());
+                }
+            }
         }
         let lines = String::from_utf8(lines).unwrap();
         Out {
@@ -218,13 +232,10 @@ fn came_out(messages: &[Value], out: &Out) -> Outcome {
             continue;
         }
         for expected in listed {
-            let mut expected = expected.clone();
-            // A group belongs to the protocol between routers; its metadata is not kept.
-            expected.as_object_mut().unwrap().remove("group");
-            let place = rest.iter().position(|event| **event == expected);
+            let place = rest.iter().position(|event| *event == expected);
             let is_next = |place: &usize| messages.len() > 1 || *place == 0;
             let Some(place) = place.filter(is_next) else {
-                return Err(format!("no {} in {}", brief(&expected), brief(&rest)));
+                return Err(format!("no {} in {}", brief(expected), brief(&rest)));
             };
             rest.remove(place);
         }

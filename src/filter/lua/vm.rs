@@ -8,6 +8,7 @@ use mlua::{Function, HookTriggers, MultiValue, Table, Value, VmState};
 use super::convert::{Reader, Writer};
 use crate::event::{Block, EventTime};
 use crate::filter::View;
+use crate::msgpack::metadata;
 use crate::msgpack::read::{self, Value as Encoded};
 
 /// How often the instructions of a call are counted.
@@ -165,13 +166,16 @@ impl Vm {
             1 => told_time(&time).unwrap_or(event.time()),
             _ => event.time(),
         };
-        let mut metadata = event.metadata().to_vec();
+        let mut own = event.metadata().to_vec();
         if self.has_metadata
             && let Some(Value::Table(told)) = answer.next()
         {
-            self.write_metadata(&told, &mut metadata)?;
+            self.write_metadata(&told, &mut own)?;
         }
-        self.write_events(&answer.next().unwrap_or(Value::Nil), time, &metadata)?;
+        let mut carried = Vec::new();
+        let (_, group) = metadata::split(event.carried());
+        metadata::join(&own, group, &mut carried);
+        self.write_events(&answer.next().unwrap_or(Value::Nil), time, &carried)?;
         Ok(code)
     }
 

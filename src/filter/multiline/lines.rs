@@ -55,7 +55,7 @@ impl Operator for Lines {
             return Verdict::Keep;
         }
         let is_buffered = self.plan.buffer;
-        let (time, metadata) = (event.time(), event.metadata());
+        let (time, metadata) = (event.time(), event.carried());
         let (mark, now) = (outbox.passage(), outbox.now());
         let taken = self
             .machine

@@ -6,8 +6,8 @@ use super::{Pair, Slice, View, key_text, pairs_in, place};
 use crate::accessor::Accessor;
 use crate::event::EventTime;
 use crate::msgpack::read::{self, Value};
-use crate::msgpack::scan;
 use crate::msgpack::write::{self, OpenMap};
+use crate::msgpack::{metadata, scan};
 use crate::parser::{Parser, Room};
 
 /// One end of a record.
@@ -34,9 +34,12 @@ impl View<'_> {
         self.time = time;
     }
 
-    /// Gives the event other metadata: an encoded map, or nothing.
-    pub fn set_metadata(&mut self, metadata: &[u8]) {
-        let slice = self.add(metadata);
+    /// Gives the event other metadata: an encoded map, or nothing. Its group stays.
+    pub fn set_metadata(&mut self, own: &[u8]) {
+        let (_, group) = metadata::split(self.carried());
+        let mut carried = Vec::new();
+        metadata::join(own, group, &mut carried);
+        let slice = self.add(&carried);
         self.new_metadata = Some(slice);
         self.changed = true;
     }

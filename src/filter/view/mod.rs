@@ -14,7 +14,7 @@ pub use change::{End, Parsing};
 use crate::accessor::Accessor;
 use crate::event::{Event, EventTime};
 use crate::msgpack::read::{self, Pairs, Value};
-use crate::msgpack::write;
+use crate::msgpack::{metadata, write};
 use crate::parser::Room;
 
 /// The most room an arena keeps for the next record.
@@ -98,6 +98,11 @@ impl<'a> View<'a> {
 
     /// The event's metadata map, or nothing.
     pub fn metadata(&self) -> &[u8] {
+        metadata::split(self.carried()).0
+    }
+
+    /// The same, and the group that the event lies in: what goes on with it.
+    pub fn carried(&self) -> &[u8] {
         self.new_metadata
             .map_or(self.metadata, |slice| self.bytes(slice))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::Instant;
 
-use super::decode;
+use super::decode::{self, Events, Tally};
 use super::framing::Framing;
 use super::greeting;
 use super::inflate::{Inflater, Method};
@@ -20,7 +20,7 @@ use super::security::Security;
 use super::signal;
 use crate::budget::Permit;
 use crate::input::listen::Stream;
-use crate::input::{Context, Ingest, Phase, reached};
+use crate::input::{Context, Ingest, Phase, Session, reached};
 
 /// The first read of a connection, and the least of any.
 const READ_MIN: usize = 16 * 1024;
@@ -35,6 +35,9 @@ const FULL_ENOUGH: usize = 16 * 1024;
 const BUSY: Duration = Duration::from_millis(2);
 /// How long they gather. Far less than the socket's buffer lasts.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// So many bytes of events are stored at once where they take much more than their frame does.
+const STEP: usize = 256 * 1024;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -328,24 +331,38 @@ impl Connection {
                 .increment(1);
             return Ok(());
         }
-        let session = self.ingest.session();
+        let mut events = Events::of(frame, inflated, self.rules.frame_max);
         let tag = self.rules.retag.apply(frame.tag, &mut self.tag);
+        let (ingest, joiner) = (&mut self.ingest, self.joiner.as_deref());
+        if joiner.is_some() {
+            events.check()?;
+        }
+        let session = ingest.session();
         session.tag(tag);
         session.open_frame();
-        let offered = match &self.joiner {
-            None => decode::offer(frame, inflated, session),
-            Some(joiner) => joiner.offer(tag, frame, inflated, session),
-        };
-        match offered {
-            Ok(tally) if tally.bad > 0 => {
-                metrics::counter!("sluice_events_skipped_total", "name" => self.name.to_string())
-                    .increment(tally.bad);
-            }
-            Ok(_) => {}
+        let room = events.len().saturating_mul(2).saturating_add(STEP);
+        let is_through = match offer(&mut events, room, tag, joiner, session) {
+            Ok(true) => true,
+            Ok(false) => events
+                .check()
+                .map(|()| false)
+                .inspect_err(|_| session.refuse_frame())?,
             Err(reject) => {
                 session.refuse_frame();
                 return Err(reject);
             }
+        };
+        if !is_through {
+            Box::pin(offer_in_steps(&mut events, tag, joiner, ingest)).await?;
+        }
+        let Tally { bad, ungrouped, .. } = events.tally();
+        if bad > 0 {
+            metrics::counter!("sluice_events_skipped_total", "name" => self.name.to_string())
+                .increment(bad);
+        }
+        if ungrouped > 0 {
+            metrics::counter!("sluice_events_ungrouped_total", "name" => self.name.to_string())
+                .increment(ungrouped);
         }
         if let Some(chunk) = frame.options.chunk {
             self.framing.acknowledge(chunk, acks);
@@ -381,5 +398,40 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// Offers events until they take `room` bytes; whether these were the last.
+fn offer(
+    events: &mut Events<'_>,
+    room: usize,
+    tag: &[u8],
+    joiner: Option<&Joiner>,
+    session: &mut dyn Session,
+) -> Result<bool, Reject> {
+    match joiner {
+        None => events.run(session, room),
+        Some(joiner) => events.run(&mut joiner.session(tag, session), room),
+    }
+}
+
+/// Stores what was offered and offers the rest step by step, each with a permit: what many short events take is a multiple of
+/// what was read. Nothing can be taken back any more, so the rest has to be [sound](Events::check).
+async fn offer_in_steps(
+    events: &mut Events<'_>,
+    tag: &[u8],
+    joiner: Option<&Joiner>,
+    ingest: &mut Ingest,
+) -> Result<(), Reject> {
+    loop {
+        ingest.session().commit().await;
+        let _room = ingest.permit(STEP).await;
+        let session = ingest.session();
+        session.tag(tag);
+        session.open_frame();
+        if offer(events, STEP, tag, joiner, session)? {
+            session.commit().await;
+            return Ok(());
+        }
     }
 }

@@ -11,6 +11,7 @@
 use super::inflate::Method;
 use super::reject::{CHUNK_MAX, Reject, TAG_MAX};
 use crate::event::{Event, EventTime};
+use crate::msgpack::metadata::Group;
 use crate::msgpack::read::{self, Value};
 use crate::msgpack::scan;
 
@@ -270,8 +271,10 @@ fn time_of(bytes: &[u8]) -> Option<EventTime> {
 pub(in crate::input) enum Entry<'a> {
     /// An event.
     Event(Event<'a>),
-    /// A mark of Fluent Bit around a group of events; carries none.
-    GroupMark,
+    /// Fluent Bit's mark in front of the events of a group; is none.
+    GroupStart(Group<'a>),
+    /// Its mark behind them.
+    GroupEnd,
     /// A value that is no event.
     Bad,
 }
@@ -316,13 +319,28 @@ fn event(bytes: &[u8]) -> Option<Entry<'_>> {
         (_, Value::Array(_)) => return None,
         (_, time) => (&[][..], time),
     };
+    // A number of seconds is no mark, however large.
+    let may_be_mark = matches!(time, Value::Ext(..));
     let time = self::time(time)?;
     let (_, Value::Map(_)) = read::value(record).ok()? else {
         return None;
     };
-    // With other nanoseconds, the marks are nonsense.
-    if time.seconds == GROUP_START || time.seconds == GROUP_END {
-        return (time.nanos == 0).then_some(Entry::GroupMark);
+    match time.seconds {
+        GROUP_START | GROUP_END if !may_be_mark => {}
+        // With other nanoseconds, the marks are nonsense.
+        GROUP_START | GROUP_END if time.nanos > 0 => return None,
+        GROUP_START => {
+            return Some(Entry::GroupStart(Group {
+                metadata: if metadata.is_empty() {
+                    &[0x80]
+                } else {
+                    metadata
+                },
+                attributes: record,
+            }));
+        }
+        GROUP_END => return Some(Entry::GroupEnd),
+        _ => {}
     }
     Some(Entry::Event(Event {
         time,

@@ -1,6 +1,6 @@
 //! What a peer sends, without a socket: for benches, fuzz targets and tests.
 
-use super::decode;
+use super::decode::{self, Events};
 use super::framing::Framing;
 use super::inflate::Inflater;
 use super::message::{self, Body};
@@ -77,7 +77,7 @@ impl Replay {
         }
         session.tag(frame.tag);
         session.open_frame();
-        if let Err(reject) = decode::offer(&frame, inflated, session) {
+        if let Err(reject) = Events::of(&frame, inflated, self.limit).run(session, usize::MAX) {
             session.refuse_frame();
             return Err(reject);
         }

@@ -19,6 +19,7 @@ use crate::config::testing::configured;
 use crate::input::stream::{Socket, Stream};
 use crate::input::testing::Keeper;
 use crate::input::{Context, Phase};
+use crate::msgpack::write;
 
 /// The most that serving a connection may take; what it reads comes on top.
 const ROOM_MAX: usize = 2048;
@@ -224,6 +225,36 @@ async fn a_peer_that_reads_no_answers_is_not_read_from_and_holds_no_memory() {
     let mut answers = vec![0; sent * (8 + id.len() - 1)];
     pair.peer.read_exact(&mut answers).await.unwrap();
     assert_eq!(kept + pair.keeper.take().len(), sent);
+}
+
+/// A frame of these entries that asks for an acknowledgement, and that.
+fn packed(entries: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut frame = b"\x93\xa1t".to_vec();
+    write::bin(&mut frame, entries);
+    frame.extend_from_slice(b"\x81\xa5chunk\xa1c");
+    (frame, b"\x81\xa3ack\xa1c".to_vec())
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_very_short_events_are_stored_in_steps_and_all_of_them_or_none() {
+    // Three bytes on the wire, and nine times that once stored.
+    const COUNT: usize = 100_000;
+    let good = b"\x92\x05\x80".repeat(COUNT);
+    let (frame, ack) = packed(&good);
+    let mut pair = Pair::open(rules());
+    pair.write(&frame).await;
+    let (end, answers, keeper) = pair.finish().await;
+    assert_eq!((end.as_str(), answers), ("Closed { incomplete: 0 }", ack));
+    assert_eq!(keeper.take().len(), COUNT);
+    let at_once = keeper.most_at_once();
+    assert!(at_once < COUNT / 2, "{at_once}");
+
+    let (frame, _) = packed(&[good, vec![0x91; 2000]].concat());
+    let mut pair = Pair::open(rules());
+    pair.write(&frame).await;
+    let (end, answers, keeper) = pair.finish().await;
+    assert_eq!((end.as_str(), answers), ("Rejected(DepthLimit)", vec![]));
+    assert_eq!(keeper.take().len(), 0);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use crate::config::Settings;
 use crate::event::Event;
 use crate::msgpack::json::Json;
 use crate::msgpack::read::Pairs;
-use crate::msgpack::write;
 use crate::output::Item;
+use crate::output::entry::Entries;
 use crate::output::text;
 
 /// How records are written.
@@ -142,25 +142,13 @@ fn ltsv(event: Event<'_>, delimiter: &str, label_delimiter: &str, out: &mut Vec<
     }
 }
 
-/// `[[time, metadata], record]`, an entry of Fluent Bit's chunks. The time is an `EventTime` (ext 0), or plain seconds where
-/// these need more than its 32 bits.
+/// As Fluent Bit's chunks are. Writing to memory does not fail.
 fn msgpack(event: Event<'_>, out: &mut Vec<u8>) {
-    write::array_header(out, 2);
-    write::array_header(out, 2);
-    match u32::try_from(event.time.seconds) {
-        Ok(seconds) => {
-            out.extend_from_slice(&[0xd7, 0]);
-            out.extend_from_slice(&seconds.to_be_bytes());
-            out.extend_from_slice(&event.time.nanos.to_be_bytes());
-        }
-        Err(_) => write::unsigned(out, event.time.seconds),
-    }
-    out.extend_from_slice(if event.metadata.is_empty() {
-        &[0x80]
-    } else {
-        event.metadata
-    });
-    out.extend_from_slice(event.record);
+    let entries = Entries {
+        metadata: true,
+        integer_time: false,
+    };
+    let _infallible = entries.write(event, out);
 }
 
 #[cfg(test)]

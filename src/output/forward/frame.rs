@@ -113,7 +113,7 @@ impl<'e> Choice<'_, 'e> {
     fn next(&mut self) -> Option<Item<'e>> {
         loop {
             let item = self.items.next()?;
-            let size = entry::FRAME + item.event.metadata.len() + item.event.record.len();
+            let size = entry::size(item.event);
             if size > EVENT_MAX {
                 let place = self.encoded.consumed;
                 self.encoded.refused.push((place, DropReason::TooLarge));

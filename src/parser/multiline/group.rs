@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::machine::Fields;
 use crate::event::EventTime;
 use crate::msgpack::read::{self, Pairs, Value};
-use crate::msgpack::write;
+use crate::msgpack::{metadata, write};
 
 /// A message that has ended.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Message<'m, M> {
     pub lines: u64,
     /// The time of the first.
     pub time: EventTime,
-    /// The metadata of all, equal pairs once: a msgpack map, or nothing.
+    /// The metadata of all, equal pairs once: a msgpack map, or nothing; with the group of the first.
     pub metadata: &'m [u8],
     /// The record of the first line around its text; nothing when lines are no records.
     record: Option<(&'m [u8], &'m [u8])>,
@@ -189,8 +189,9 @@ fn first<M>(line: Line<'_, M>) -> First<M> {
     }
 }
 
-/// Appends the pairs of the map `more` that `map` does not have.
-fn merge(map: &mut Vec<u8>, more: &[u8]) {
+/// Appends the pairs of the metadata `more` that `first` does not have.
+fn merge(first: &mut Vec<u8>, more: &[u8]) {
+    let (map, group) = metadata::split(first);
     let missing: Vec<_> = {
         let known: Vec<_> = Pairs::of(map).collect();
         Pairs::of(more)
@@ -201,11 +202,13 @@ fn merge(map: &mut Vec<u8>, more: &[u8]) {
         return;
     }
     let count = Pairs::of(map).count() + missing.len();
-    let mut merged = Vec::with_capacity(map.len() + more.len());
+    let mut merged = Vec::with_capacity(first.len() + more.len());
     write::map_header(&mut merged, count as u32);
     for (key, value) in Pairs::of(map).chain(missing) {
         merged.extend_from_slice(key);
         merged.extend_from_slice(value);
     }
-    *map = merged;
+    let mut joined = Vec::with_capacity(merged.len());
+    metadata::join(&merged, group, &mut joined);
+    *first = joined;
 }

@@ -260,7 +260,7 @@ impl Passing<'_> {
             Verdict::Keep => self
                 .runner
                 .out
-                .push_with(view.time(), view.metadata(), |out| view.write(out)),
+                .push_with(view.time(), view.carried(), |out| view.write(out)),
         }
         self.runner.scratches.push(scratch);
     }

@@ -18,9 +18,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use self::lines::{Line, Lines, Piece, key};
-use super::decode::{self, Tally};
-use super::message::{Body, Frame};
-use super::reject::Reject;
 use crate::budget::Budget;
 use crate::event::{Event, Receipt};
 use crate::input::{Context, Phase, Session, reached};
@@ -50,27 +47,18 @@ impl Joiner {
         }
     }
 
-    /// As [`decode::offer`], with pieces put together.
-    ///
-    /// # Errors
-    /// Why the frame is refused; no piece of it is kept then.
-    pub(super) fn offer(
-        &self,
-        tag: &[u8],
-        frame: &Frame<'_>,
-        inflated: Option<&[u8]>,
-        session: &mut dyn Session,
-    ) -> Result<Tally, Reject> {
-        if !matches!(frame.body, Body::Message { .. }) {
-            // A piece that is kept cannot be taken back, so the frame has to be good.
-            decode::offer(frame, inflated, &mut Nowhere)?;
-        }
-        let mut joining = Joining {
+    /// A session in front of that of a connection, for events of this tag. A piece that is kept cannot be taken back, so their
+    /// frame has to be good.
+    pub(super) fn session<'s>(
+        &'s self,
+        tag: &'s [u8],
+        session: &'s mut dyn Session,
+    ) -> impl Session + 's {
+        Joining {
             joiner: self,
             tag,
             session,
-        };
-        decode::offer(frame, inflated, &mut joining)
+        }
     }
 
     /// Adds a piece and lets go of the lines that this ends, its own or others.
@@ -187,21 +175,6 @@ impl Session for Joining<'_> {
 
     fn commit(&mut self) -> BoxFuture<'_, ()> {
         self.session.commit()
-    }
-}
-
-/// A session that takes everything and keeps nothing.
-struct Nowhere;
-
-impl Session for Nowhere {
-    fn tag(&mut self, _: &[u8]) {}
-    fn offer(&mut self, _: Event<'_>) {}
-    fn open_frame(&mut self) {}
-    fn refuse_frame(&mut self) {}
-    fn receipt(&mut self, _: Receipt) {}
-
-    fn commit(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
     }
 }
 
