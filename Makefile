@@ -38,6 +38,7 @@ demo: $(RELEASE)/sluice
 # Fuzzing needs coverage from the compiler and no nightly: these are stable flags. No sanitizer, since there is no unsafe code.
 FUZZ := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_SECONDS ?= 60
+FUZZ_LENGTH ?= 100000
 VECTORS ?= ../shared/vectors
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -52,5 +53,5 @@ fuzz: fuzz-build
 	for target in $(FUZZ); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts && \
 		fuzz/target/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=1 -rss_limit_mb=512 \
-			-max_len=100000 -artifact_prefix=fuzz/artifacts/ fuzz/corpus/$$target || exit 1; \
+			-max_len=$(FUZZ_LENGTH) -artifact_prefix=fuzz/artifacts/ fuzz/corpus/$$target || exit 1; \
 	done

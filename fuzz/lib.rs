@@ -9,8 +9,9 @@ use sluice::event::Event;
 use sluice::input::Session;
 use sluice::msgpack::scan::value_len;
 
-/// No frame, and nothing that it inflates to, is longer.
-pub const LIMIT: usize = 1 << 20;
+/// No frame, and nothing that it inflates to, is longer. More than any input has, and little enough that a bomb, which costs as
+/// much, does not slow down the search.
+pub const LIMIT: usize = 128 << 10;
 
 /// What a connection may take with the default `Buffer_Max_Size` of 6 144 000, less the room of a frame and of what it inflates to, and
 /// these two as they are here: 16 MiB in all.

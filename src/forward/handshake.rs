@@ -298,6 +298,8 @@ mod tests {
     const SALT: &[u8] = b"saltsaltsaltsalt";
 
     /// The worked example of the protocol's reference.
+    ///
+    /// Checklist: forward 43.
     #[test]
     fn digests_cover_their_parts_in_the_order_others_do() {
         let cases = [

@@ -346,6 +346,7 @@ mod tests {
         assert!(alone.contains("is another router running"), "{alone}");
     }
 
+    /// Checklist: forward 2, 3.
     #[tokio::test]
     async fn a_socket_left_behind_is_replaced_and_removed_at_the_end() {
         let path = path("stale");
@@ -361,6 +362,7 @@ mod tests {
         assert!(!path.exists());
     }
 
+    /// Checklist: forward 2.
     #[tokio::test]
     async fn without_a_mode_a_socket_gets_what_the_mask_leaves() {
         let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -372,6 +374,7 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o777 & !mask);
     }
 
+    /// Checklist: forward 3.
     #[tokio::test]
     async fn a_file_that_is_no_socket_is_left_alone() {
         let path = path("file");

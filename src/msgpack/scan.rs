@@ -278,6 +278,7 @@ mod tests {
         );
     }
 
+    /// Checklist: forward 54.
     #[test]
     fn a_cut_value_asks_for_more_and_allocates_nothing() {
         check(&[], Ok(None));
@@ -292,6 +293,7 @@ mod tests {
         check(&[0x91; 10_000], Err(ScanError::Depth));
     }
 
+    /// Checklist: forward 53.
     #[test]
     fn nesting_is_fine_up_to_the_limit() {
         let mut bytes = vec![0x91; MAX_DEPTH - 1];

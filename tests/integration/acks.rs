@@ -6,6 +6,7 @@ fn router() -> Router {
     Router::new().forward(&[]).file("all.txt", &[])
 }
 
+/// Checklist: forward 35, 37, 41.
 #[test]
 fn an_acknowledgement_holds_the_chunk_byte_for_byte_and_in_order() {
     let router = router().start();
@@ -33,6 +34,7 @@ fn an_acknowledgement_holds_the_chunk_byte_for_byte_and_in_order() {
     assert!(client.is_open_and_silent());
 }
 
+/// Checklist: forward 35.
 #[test]
 fn what_is_acknowledged_has_been_stored() {
     let router = router().start();
@@ -46,6 +48,7 @@ fn what_is_acknowledged_has_been_stored() {
     }
 }
 
+/// Checklist: forward 38.
 #[test]
 fn a_refused_frame_is_not_acknowledged_but_those_before_it_are() {
     let router = router().start();
@@ -73,6 +76,7 @@ fn an_incomplete_frame_is_neither_taken_nor_acknowledged() {
     assert_eq!(client.read(ack("cut").len()), ack("cut"));
 }
 
+/// Checklist: forward 36.
 #[test]
 fn every_acknowledgement_comes_in_one_piece() {
     let router = router().start();
@@ -85,6 +89,7 @@ fn every_acknowledgement_comes_in_one_piece() {
     }
 }
 
+/// Checklist: forward 7.
 #[test]
 fn a_peer_that_reads_no_acknowledgements_does_not_hold_up_others() {
     let router = router().start();

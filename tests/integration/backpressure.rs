@@ -44,6 +44,7 @@ fn check(sink: &Sink, hold: impl Fn(), free: impl Fn()) {
     assert!(growth < GROWTH_MAX, "grew by {growth} bytes");
 }
 
+/// Checklist: forward 8.
 #[test]
 fn senders_wait_while_the_destination_denies_everything() {
     let sink = Sink::start();
@@ -51,6 +52,7 @@ fn senders_wait_while_the_destination_denies_everything() {
     check(&sink, || sink.faults(&hold), || sink.faults(&free));
 }
 
+/// Checklist: forward 8.
 #[test]
 fn senders_wait_while_the_destination_does_not_answer() {
     let sink = Sink::start();

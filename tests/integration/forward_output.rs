@@ -24,6 +24,7 @@ fn texts(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("text {number}"))
 }
 
+/// Checklist: forward 57.
 #[test]
 fn every_event_arrives_although_frames_meet_every_kind_of_failure() {
     let receiver = Receiver::start(|before| match before {
@@ -98,6 +99,7 @@ fn a_connection_carries_many_frames_and_one_that_died_is_replaced_at_once() {
     assert!(!router.process.text().contains("failed to flush"));
 }
 
+/// Checklist: forward 57.
 #[test]
 fn a_peer_that_says_nothing_is_given_up_and_asked_again() {
     let receiver = Receiver::start(|before| {
@@ -117,6 +119,7 @@ fn a_peer_that_says_nothing_is_given_up_and_asked_again() {
     assert_eq!(frames[0].chunk, frames[1].chunk);
 }
 
+/// Checklist: forward 59.
 #[test]
 fn the_process_ends_in_time_although_a_peer_says_nothing() {
     let receiver = Receiver::start(|_| Reaction::Ignore);
@@ -135,6 +138,7 @@ fn the_process_ends_in_time_although_a_peer_says_nothing() {
     assert!(closing.contains("delivered 0, left behind 1"), "{closing}");
 }
 
+/// Checklist: forward 58.
 #[test]
 fn nodes_share_the_frames_and_one_that_is_away_costs_nothing() {
     let receivers = [

@@ -147,6 +147,7 @@ fn refused(vector: &Value, client: &mut Client) {
     assert!(reason.is_null() || pong[2] == *reason, "{pong}");
 }
 
+/// Checklist: forward 43, 44, 45, 46.
 #[test]
 fn recorded_handshakes_end_as_they_should() {
     let mut servers = Servers::default();
@@ -180,6 +181,7 @@ fn recorded_handshakes_end_as_they_should() {
     }
 }
 
+/// Checklist: forward 45.
 #[test]
 fn a_ping_that_comes_byte_by_byte_is_put_together() {
     let router = Router::new()
@@ -199,6 +201,7 @@ fn a_ping_that_comes_byte_by_byte_is_put_together() {
     assert_eq!((&pong[1], &pong[3]), (&json!(true), &json!("localhost")));
 }
 
+/// Checklist: forward 47.
 #[test]
 fn users_without_a_key_stop_the_start() {
     let mut router = Router::new()

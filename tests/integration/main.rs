@@ -28,6 +28,8 @@ mod credentials;
 mod expect;
 // Peers that have to know a key.
 mod handshake;
+// Its settings, its socket files, and very many peers.
+mod forward_input;
 // To an aggregator of the forward protocol.
 mod forward_output;
 // `sluice --health`.

@@ -48,6 +48,7 @@ fn a_mistake_in_a_secret_setting_does_not_show_its_value() {
     assert!(!text.contains(SECRET), "{text}");
 }
 
+/// Checklist: forward 6.
 #[test]
 fn peers_that_connect_and_say_nothing_leave_no_trace() {
     let router = Router::new()
@@ -71,6 +72,7 @@ fn peers_that_connect_and_say_nothing_leave_no_trace() {
     );
 }
 
+/// Checklist: forward 51.
 #[test]
 fn many_bad_messages_make_few_lines() {
     let router = Router::new()

@@ -33,6 +33,7 @@ fn send(client: &mut Client, connection: u32, records: u64, size: usize, upto: u
     upto
 }
 
+/// Checklist: forward 39.
 #[test]
 fn what_is_acknowledged_survives_being_killed_at_any_moment() {
     let (sink, folder) = (Sink::start(), tempfile::tempdir().unwrap());

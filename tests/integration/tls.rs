@@ -138,6 +138,7 @@ fn exchange(client: &mut Tls, id: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Checklist: forward 4.
 #[test]
 fn frames_and_acknowledgements_go_through_tls_of_either_version() {
     let authority = Authority::new();
@@ -167,6 +168,7 @@ fn frames_and_acknowledgements_go_through_tls_of_either_version() {
     assert_eq!(taken, 2 * 202);
 }
 
+/// Checklist: forward 4.
 #[test]
 fn a_peer_without_tls_is_closed_and_the_others_are_served() {
     let authority = Authority::new();
@@ -182,6 +184,7 @@ fn a_peer_without_tls_is_closed_and_the_others_are_served() {
     assert_eq!(router.counter("sluice_frames_rejected_total", rejected), 1);
 }
 
+/// Checklist: forward 5.
 #[test]
 fn a_certificate_of_the_client_is_needed_only_when_it_is_asked_for() {
     let authority = Authority::new();
@@ -240,6 +243,37 @@ fn a_changed_certificate_is_used_for_new_connections_and_old_ones_go_on() {
                 .then_some(())
         },
     );
+}
+
+#[test]
+fn the_authority_of_clients_can_be_changed_while_it_runs() {
+    let authority = Authority::new();
+    let [old, new] = [(); 2].map(|()| Authority::new());
+    let install = |whose: &Authority| {
+        fs::copy(whose.path("ca.pem"), authority.path("new")).unwrap();
+        fs::rename(authority.path("new"), authority.path("clients.pem")).unwrap();
+    };
+    install(&old);
+    let router = authority.start(&[
+        ("tls.ca_file", authority.path("clients.pem")),
+        ("tls.verify_client_cert", "on".to_owned()),
+    ]);
+    let comes_in = |own: &Identity| {
+        let mut client = connect(router.forward(), authority.client(&TLS13, Some(own)));
+        exchange(&mut client, "in").is_ok()
+    };
+    let (of_old, of_new) = (old.issue(), new.issue());
+    let mut open = connect(router.forward(), authority.client(&TLS13, Some(&of_old)));
+    exchange(&mut open, "open").unwrap();
+    assert!(!comes_in(&of_new));
+    install(&new);
+    eventually(
+        "the new authority counts",
+        || router.process.text(),
+        || comes_in(&of_new).then_some(()),
+    );
+    assert!(!comes_in(&of_old));
+    exchange(&mut open, "still").unwrap();
 }
 
 #[test]

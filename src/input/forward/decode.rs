@@ -199,7 +199,7 @@ pub(super) fn compressed<'f>(frame: &Frame<'f>) -> Option<(Method, &'f [u8])> {
     let Body::Packed(payload) = frame.body else {
         return None;
     };
-    let recognised = || Method::of(payload).filter(|_| frame.options.present);
+    let recognised = || Method::of(payload);
     let method = frame.options.compressed.or_else(recognised)?;
     Some((method, payload))
 }

@@ -210,6 +210,7 @@ mod tests {
         }
     }
 
+    /// Checklist: forward 9.
     #[test]
     fn what_has_been_searched_is_not_searched_again() {
         let record = [b"\x81\xa3log\xa1x".as_slice(); 1000].concat();

@@ -271,6 +271,7 @@ mod tests {
         }
     }
 
+    /// Checklist: forward 54.
     #[test]
     fn room_follows_what_comes_and_not_what_is_claimed() {
         let mut payload = gzip(&vec![7; 300_000]);

@@ -56,8 +56,6 @@ pub(super) struct Options<'a> {
     pub chunk: Option<Chunk<'a>>,
     /// How the payload is compressed, as the client says.
     pub compressed: Option<Method>,
-    /// There is an option map, so a payload may be recognised by its first bytes.
-    pub present: bool,
     /// Metrics or traces of Fluent Bit, not logs.
     pub foreign_signal: bool,
     /// Metadata of a Message, an encoded map.
@@ -204,7 +202,6 @@ fn options(bytes: &[u8], count: u32, before: u32) -> Result<Options<'_>, Reject>
         (rest, Value::Map(pairs)) if pairs <= OPTIONS_MAX => (rest, pairs),
         _ => return Err(Reject::Option),
     };
-    options.present = true;
     for _ in 0..pairs {
         let (behind, key) = read::raw(rest).map_err(|_| Reject::NotMsgpack)?;
         let (behind, value) = read::raw(behind).map_err(|_| Reject::NotMsgpack)?;

@@ -40,6 +40,8 @@ mod framing;
 mod greeting;
 mod heartbeat;
 mod inflate;
+#[cfg(test)]
+mod matrix;
 pub(super) mod message;
 mod partial;
 mod patience;

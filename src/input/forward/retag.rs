@@ -29,6 +29,7 @@ impl Retag {
 mod tests {
     use super::*;
 
+    /// Checklist: forward 34.
     #[test]
     fn a_prefix_gets_no_dot_and_beats_a_tag() {
         let text = |text: &str| Some(text.to_owned());

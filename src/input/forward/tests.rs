@@ -126,6 +126,7 @@ async fn every_split_is_the_same(kind: &str) {
     }
 }
 
+/// Checklist: forward 30.
 #[tokio::test(start_paused = true)]
 async fn valid_streams_mean_the_same_wherever_they_are_split() {
     every_split_is_the_same("valid").await;
@@ -144,6 +145,7 @@ async fn silence(rules: Rules, bytes: &[u8]) -> (End, Duration) {
     (pair.served.await.unwrap(), begun.elapsed())
 }
 
+/// Checklist: forward 48.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_sends_its_ping_is_closed() {
     let properties = [("shared_key", "secret")];
@@ -200,6 +202,7 @@ async fn an_idle_peer_is_closed_only_where_that_is_configured() {
     assert_eq!(keeper.take().len(), 2);
 }
 
+/// Checklist: forward 7.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_no_answers_is_not_read_from_and_holds_no_memory() {
     let mut pair = Pair::open(rules());
@@ -257,6 +260,7 @@ async fn very_many_very_short_events_are_stored_in_steps_and_all_of_them_or_none
     assert_eq!(keeper.take().len(), 0);
 }
 
+/// Checklist: forward 10.
 #[tokio::test]
 async fn a_connection_that_waits_takes_little_room() {
     let keeper = Keeper::default();
