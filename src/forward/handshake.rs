@@ -359,6 +359,7 @@ mod tests {
         }
     }
 
+    /// Checklist: forward 60.
     #[test]
     fn a_helo_may_have_bytes_for_text_more_options_and_no_keepalive() {
         let helo = b"\x93\xc4\x04HELO\x83\xa5nonce\xc4\x01\xff\xa4auth\xc4\x01\xfe\xa1x\x90\xc0";

@@ -110,3 +110,23 @@ fn a_peer_that_reads_no_acknowledgements_does_not_hold_up_others() {
         assert_eq!(other.read(ack(&id).len()), ack(&id));
     }
 }
+
+/// At least once: an id says nothing about what was stored, since some clients make it from the text alone.
+#[test]
+fn a_client_that_gives_up_waiting_and_sends_again_is_answered_and_its_events_come_twice() {
+    let router = router().start();
+    let frame = Frame::new("app").log("again").chunk("same");
+    let mut hasty = router.connect();
+    router.process.freeze();
+    hasty.send(&frame);
+    assert!(hasty.is_open_and_silent());
+    drop(hasty);
+    let mut second = router.connect();
+    second.send(&frame);
+    router.process.thaw();
+    assert_eq!(second.read(ack("same").len()), ack("same"));
+    assert!(second.is_open_and_silent());
+    router.settles();
+    let file = std::fs::read_to_string(router.path("all.txt")).unwrap();
+    assert_eq!(file.matches("again").count(), 2, "{file}");
+}

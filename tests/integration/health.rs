@@ -48,11 +48,14 @@ fn running_out_of_descriptors_is_survived() {
     let limit = router.process.limit_descriptors(few);
     let waiting = router.connect();
     router.process.says("cannot accept connections");
+    let waiting_too = router.connect();
     assert_eq!(health(router.process.pid()).stdout, b"");
 
     router.process.limit_descriptors(limit);
-    drop(waiting);
+    drop((waiting, waiting_too));
     assert!(health(router.process.pid()).status.success());
     client.send(&Frame::new("app").log("still here").chunk("c"));
     assert_eq!(client.read(ack("c").len()), ack("c"));
+    let said = router.process.text();
+    assert_eq!(said.matches("cannot accept").count(), 1, "{said}");
 }

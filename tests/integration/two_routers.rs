@@ -161,6 +161,7 @@ fn guarded(server: &Identity, client: &Identity) -> Running {
         .start()
 }
 
+/// Checklist: forward 60.
 #[test]
 fn a_router_logs_in_to_another_by_key_user_and_certificate() {
     let (server, client) = (Identity::new(), Identity::new());

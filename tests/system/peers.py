@@ -38,6 +38,7 @@ def run(folder):
     return {result["scenario"]: result["measured"] for result in results}
 
 
+# Checklist: forward 10, 55.
 def test(checks):
     with support.scratch_folder("peers") as folder:
         measured = run(folder)

@@ -237,6 +237,7 @@ mod tests {
         assert_eq!((ping.user, ping.password), (&b""[..], &b""[..]));
     }
 
+    /// Checklist: forward 60.
     #[test]
     fn a_server_has_to_prove_the_key_under_a_name_of_its_own() {
         let verify = |hostname: &str, key: &str| {
