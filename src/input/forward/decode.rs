@@ -209,9 +209,11 @@ mod tests {
     use super::super::message::frame;
     use super::*;
 
-    /// Times and metadata.
+    /// A time and metadata.
+    type Kept = (u64, Vec<u8>);
+
     #[derive(Default)]
-    struct Taken(Vec<(u64, Vec<u8>)>);
+    struct Taken(Vec<Kept>);
 
     impl Session for Taken {
         fn tag(&mut self, _: &[u8]) {}
@@ -240,11 +242,7 @@ mod tests {
     }
 
     /// As [`take`], with groups that may add four times `frame_max`, and in steps.
-    fn play(
-        bytes: &[u8],
-        frame_max: usize,
-        step: usize,
-    ) -> Result<(Tally, Vec<(u64, Vec<u8>)>), Reject> {
+    fn play(bytes: &[u8], frame_max: usize, step: usize) -> Result<(Tally, Vec<Kept>), Reject> {
         let mut taken = Taken::default();
         let frame = frame(bytes)?;
         let mut events = Events::of(&frame, None, frame_max);

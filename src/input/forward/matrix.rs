@@ -18,12 +18,14 @@ const ACK: &[u8] = b"\x81\xa3ack\xa2id";
 /// `[5, {"k": "v"}]`
 const ENTRY: &[u8] = b"\x92\x05\x81\xa1k\xa1v";
 
+/// Tag, seconds, nanoseconds, metadata, record.
+type Kept = (Vec<u8>, u64, u32, Vec<u8>, Vec<u8>);
+
 /// Keeps what it is offered.
 #[derive(Default)]
 struct Taken {
     tag: Vec<u8>,
-    /// Tag, seconds, nanoseconds, metadata, record.
-    events: Vec<(Vec<u8>, u64, u32, Vec<u8>, Vec<u8>)>,
+    events: Vec<Kept>,
     frame: usize,
 }
 
