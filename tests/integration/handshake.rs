@@ -201,6 +201,41 @@ fn a_ping_that_comes_byte_by_byte_is_put_together() {
     assert_eq!((&pong[1], &pong[3]), (&json!(true), &json!("localhost")));
 }
 
+/// Checklist: forward 44.
+#[test]
+fn what_can_never_be_a_ping_is_refused_at_once_and_nothing_behind_it_is_taken() {
+    let router = Router::new()
+        .forward(&[("Shared_Key", "secret")])
+        .file("all.txt", &[])
+        .start();
+    let long = [&b"\x96\xdb\x00\x02\0\0"[..], &[b'x'; 1000]].concat();
+    let cases: [&[u8]; 6] = [
+        b"\xc1",
+        &[0x91; 200],
+        &long,
+        b"\xc0",
+        b"GET / HTTP/1.1",
+        b"[\"PING\"]",
+    ];
+    let mut answered = 0;
+    for bytes in cases {
+        let mut client = router.connect();
+        helo(&mut client, false);
+        let behind = Frame::new("app").log("bad").chunk("bad").bytes();
+        drop(client.write(&[bytes, &behind].concat()));
+        let received = client.read_to_end(CLOSED_WITHIN).unwrap();
+        // The system may throw the answer away, since not all was read.
+        if !received.is_empty() {
+            let pong = msgpack::value(&mut received.as_slice());
+            assert_eq!(pong, json!(["PONG", false, "invalid ping message", "", ""]));
+            answered += 1;
+        }
+    }
+    let taken = router.counter("sluice_input_records_total", "name=\"forward.0\"");
+    assert_eq!(taken, 0);
+    assert!(answered > 0);
+}
+
 /// Checklist: forward 47.
 #[test]
 fn users_without_a_key_stop_the_start() {

@@ -46,7 +46,8 @@ pub(super) async fn greet(
         match scanner.end(&buffer) {
             Ok(Some(length)) => break length,
             Ok(None) if scanner.least() <= MESSAGE_MAX => {}
-            Ok(None) | Err(_) => return Err(End::Rejected(Reject::NoPing)),
+            // Nothing of it can be a PING, which the peer is told as well.
+            Ok(None) | Err(_) => break 0,
         }
         if buffer.len() == buffer.capacity() {
             let more = buffer.capacity().max(ROOM);
