@@ -21,6 +21,7 @@ mod nrlogs;
 mod null;
 mod opensearch;
 mod opentelemetry;
+mod otlp_json;
 mod oversized;
 mod records;
 mod s3;

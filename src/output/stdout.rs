@@ -2,7 +2,7 @@
 //!
 //! | setting | default | effect |
 //! |---|---|---|
-//! | `format` | msgpack | `msgpack` for people, `json` (an array for each request), `json_lines`, `json_stream` |
+//! | `format` | msgpack | `msgpack` for people, `json` (an array for each request), `json_lines`, `json_stream`, `otlp_json`, `otlp_json_pretty` |
 //! | `json_date_key` | date | the key of the time; `off` for none |
 //! | `json_date_format` | double | `double`, `iso8601`, `epoch`, `epoch_ms`, `java_sql_timestamp` |
 //!
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::otlp_json;
 use super::text::{self, Date};
 use super::{Answer, Destination, Encoded, Item, Limits, Options, Output};
 use crate::config::Settings;
@@ -36,6 +37,8 @@ enum Format {
     Json,
     JsonLines,
     JsonStream,
+    OtlpJson,
+    OtlpJsonPretty,
 }
 
 /// Reads the section.
@@ -61,13 +64,8 @@ fn format(settings: &mut Settings<'_>) -> Format {
         Some("json") => Format::Json,
         Some("json_lines") => Format::JsonLines,
         Some("json_stream") => Format::JsonStream,
-        Some("otlp_json" | "otlp_json_pretty") => {
-            settings.error(
-                "format",
-                "OpenTelemetry's JSON is not supported yet; write json_lines",
-            );
-            Format::JsonLines
-        }
+        Some("otlp_json") => Format::OtlpJson,
+        Some("otlp_json_pretty") => Format::OtlpJsonPretty,
         _ => Format::Msgpack,
     }
 }
@@ -84,6 +82,10 @@ impl Stdout {
             Format::Json => {
                 out.push(if index == 0 { b'[' } else { b',' });
                 self.date.record(item.event, self.json, out);
+            }
+            Format::OtlpJson | Format::OtlpJsonPretty => {
+                out.extend_from_slice(if index == 0 { otlp_json::HEAD } else { b"," });
+                otlp_json::record(item.event, self.json, out);
             }
         }
     }
@@ -133,6 +135,16 @@ impl Output for Stdout {
         match self.format {
             Format::Json => body.extend_from_slice(b"]\n"),
             Format::JsonStream => body.push(b'\n'),
+            Format::OtlpJson => {
+                body.extend_from_slice(otlp_json::TAIL);
+                body.push(b'\n');
+            }
+            Format::OtlpJsonPretty => {
+                body.extend_from_slice(otlp_json::TAIL);
+                let compact = std::mem::take(&mut body);
+                otlp_json::pretty(&compact, &mut body);
+                body.push(b'\n');
+            }
             Format::Msgpack | Format::JsonLines => {}
         }
         Encoded {
@@ -192,6 +204,7 @@ mod tests {
         String::from_utf8(encoded.body.to_vec()).unwrap()
     }
 
+    /// Checklist: engine 61
     #[test]
     fn every_format_writes_a_request_as_fluent_bit_writes_a_chunk() {
         let records: [&[u8]; 2] = [b"\x81\xa1a\x01", &[0x80]];
@@ -221,14 +234,20 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 61
     #[test]
-    fn what_cannot_be_written_is_refused_at_the_start() {
-        let (_, problems) = configured(&[("format", "otlp_json")], |settings| {
-            build(settings, Options::default())
-        });
-        assert!(
-            problems.concat().contains("not supported yet"),
-            "{problems:?}"
+    fn a_request_is_one_message_of_opentelemetry() {
+        let records: [&[u8]; 2] = [b"\x81\xa3log\xa1x", b"\x81\xa3log\x02"];
+        let compact = concat!(
+            r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"scope":{},"logRecords":["#,
+            r#"{"timeUnixNano":"1700000000000000005","body":{"stringValue":"x"}},"#,
+            r#"{"timeUnixNano":"1700000000000000005","body":{"intValue":"2"}}]}]}]}"#,
+            "\n"
         );
+        assert_eq!(encoded(&[("format", "otlp_json")], &records), compact);
+        let pretty = encoded(&[("format", "otlp_json_pretty")], &records);
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&pretty), read(compact));
+        assert!(pretty.lines().count() > 20, "{pretty}");
     }
 }

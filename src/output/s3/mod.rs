@@ -90,12 +90,18 @@ pub(super) fn build(settings: &mut Settings<'_>, options: Options) -> Arc<dyn Ou
         Some(key) => Line::Key(key.into_bytes().into(), options.json),
         None => Line::Record(date, options.json),
     };
-    if let Some(format) = settings
-        .text("format")
-        .filter(|format| format != "json_lines")
-    {
-        let message = format!("{format} is not supported; write json_lines or leave it out");
-        settings.error("format", message);
+    match settings.text("format").as_deref() {
+        None | Some("json_lines") => {}
+        Some("json") => {
+            settings.warning(
+                "format",
+                "json is written as json_lines, as Fluent Bit does",
+            );
+        }
+        Some(other) => {
+            let message = format!("{other} is not supported; write json_lines or leave it out");
+            settings.error("format", message);
+        }
     }
     let compressions = [Compression::Gzip, Compression::Zstd, Compression::Snappy];
     let options = ObjectOptions {
