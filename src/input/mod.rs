@@ -3,6 +3,7 @@
 mod datagram;
 mod dummy;
 mod exec;
+mod fluentbit_logs;
 mod fluentbit_metrics;
 mod forward;
 mod handover;
@@ -136,6 +137,7 @@ type Build = fn(&mut Settings<'_>, &Parsers) -> Box<dyn Input>;
 const INPUTS: &[(&str, Build)] = &[
     ("dummy", dummy::build),
     ("exec", exec::build),
+    ("fluentbit_logs", fluentbit_logs::build),
     ("fluentbit_metrics", fluentbit_metrics::build),
     ("forward", forward::build),
     ("head", head::build),

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
 /// How much a line matters; also what `Log_Level` admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -131,6 +133,54 @@ static OWN: RwLock<Vec<(String, Level)>> = RwLock::new(Vec::new());
 static COMMON: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static JSON: AtomicBool = AtomicBool::new(false);
 
+/// Lines that may wait for a listener; those that find it full stand in the log alone.
+pub const QUEUE: usize = 1024;
+
+static LISTENED_TO: AtomicBool = AtomicBool::new(false);
+static LISTENERS: Mutex<Vec<Sender<Line>>> = Mutex::new(Vec::new());
+
+/// A line for a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When, in seconds since 1970.
+    pub seconds: u64,
+    /// Nanoseconds within the second.
+    pub nanos: u32,
+    /// How much it matters.
+    pub level: Level,
+    /// `[component] text`.
+    pub text: String,
+}
+
+/// Every line that is written from now on, until the receiver is dropped.
+pub fn listen() -> Receiver<Line> {
+    let (sender, receiver) = channel(QUEUE);
+    listeners().push(sender);
+    LISTENED_TO.store(true, Ordering::Release);
+    receiver
+}
+
+fn listeners() -> MutexGuard<'static, Vec<Sender<Line>>> {
+    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(at: &jiff::Zoned, level: Level, component: &str, text: fmt::Arguments<'_>) {
+    let at = at.timestamp();
+    let line = Line {
+        seconds: u64::try_from(at.as_second()).unwrap_or(0),
+        nanos: u32::try_from(at.subsec_nanosecond()).unwrap_or(0),
+        level,
+        text: format!("[{component}] {text}"),
+    };
+    let mut listeners = listeners();
+    listeners.retain(|listener| {
+        // A full one misses the line.
+        drop(listener.try_send(line.clone()));
+        !listener.is_closed()
+    });
+    LISTENED_TO.store(!listeners.is_empty(), Ordering::Release);
+}
+
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -199,6 +249,9 @@ pub fn write(level: Level, component: &str, text: fmt::Arguments<'_>) {
     let now = jiff::Zoned::now();
     if level <= Level::Warn {
         keep(level, &now, component, text);
+    }
+    if LISTENED_TO.load(Ordering::Acquire) {
+        tell(&now, level, component, text);
     }
     let line = if JSON.load(Ordering::Relaxed) {
         json_line(&now, level, component, text)
@@ -322,6 +375,7 @@ mod tests {
         assert_eq!(mine.unwrap().text, "é".repeat(TROUBLE_BYTES / 2));
     }
 
+    /// Checklist: engine 56; firelens 40
     #[test]
     fn a_line_is_text_or_json() {
         let now = jiff::civil::date(2026, 11, 22).at(22, 30, 11, 352_000_000);
