@@ -35,6 +35,14 @@ impl Matcher {
         }
     }
 
+    /// Matches the tags that a glob covers.
+    pub fn of_glob(glob: &str) -> Self {
+        Self {
+            glob: Some(TagPattern::new(glob)),
+            regex: None,
+        }
+    }
+
     /// Whether neither key is set, so that nothing matches.
     pub fn is_empty(&self) -> bool {
         self.glob.is_none() && self.regex.is_none()
@@ -54,7 +62,7 @@ impl Matcher {
 mod tests {
     use super::*;
 
-    /// Checklist: filters 2
+    /// Checklist: filters 2; engine 37
     #[test]
     fn either_key_suffices_and_a_regex_starts_at_the_tags_start() {
         let matcher = Matcher {

@@ -108,6 +108,11 @@ const PIPELINE: &[Flag] = &[
         Action::Text(Invocation::property),
         "a property of the plugin before; may be repeated",
     ),
+    flag(
+        "-T, --sp-task SQL",
+        Action::Text(Invocation::task),
+        "copy the records that a query selects to another tag",
+    ),
 ];
 
 const SERVICE: &[Flag] = &[
@@ -204,11 +209,6 @@ const FOREIGN: &[Flag] = &[
     flag(
         "--in-background",
         Action::Switch(|run| run.in_background = true),
-        "",
-    ),
-    flag(
-        "-T, --sp-task SQL",
-        Action::Refused("Sluice has no stream processor"),
         "",
     ),
     flag(

@@ -250,6 +250,20 @@ impl Invocation {
         self.sections.push(section);
     }
 
+    /// `-T`: a task of the stream processor. The properties that follow belong to the plugin before.
+    fn task(&mut self, query: &str) {
+        let tasks = self.sections.iter();
+        let tasks = tasks
+            .filter(|section| section.kind == SectionKind::StreamTask)
+            .count();
+        let mut section = Section::new(SectionKind::StreamTask, Place::command_line());
+        section
+            .properties
+            .push(property("name", &format!("flb-console:{tasks}")));
+        section.properties.push(property("exec", query));
+        self.sections.insert(tasks, section);
+    }
+
     /// Sets a `[SERVICE]` property.
     fn serve(&mut self, key: &str, value: &str) {
         self.service.push(property(key, value));
@@ -404,6 +418,7 @@ mod tests {
         );
     }
 
+    /// Checklist: firelens 21, 22
     #[test]
     fn the_entry_point_of_the_aws_image_is_understood() {
         let run = run(
@@ -417,6 +432,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 30
     #[test]
     fn commands_end_the_reading_where_they_stand() {
         let topic = Topic {
@@ -464,6 +480,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 30
     #[test]
     fn mistakes_name_the_flag() {
         for (line, expected) in [
@@ -479,8 +496,8 @@ mod tests {
             ("-X", "unknown flag `-X`; see `--help`"),
             ("-c", "missing argument for option '-c'; see `--help`"),
             (
-                "-T select",
-                "`-T` is not supported: Sluice has no stream processor",
+                "-C calyptia",
+                "`-C` is not supported: Sluice has no custom plugins",
             ),
             ("-J", "`-J` is not supported: use `--help`"),
             ("--health x", "`x` is no process id"),

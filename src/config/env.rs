@@ -143,7 +143,7 @@ pub(super) fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
 mod tests {
     use super::*;
 
-    /// Checklist: filters 4
+    /// Checklist: filters 4; engine 17; firelens 14
     #[test]
     fn values_expand_once_and_only_braces_are_syntax() {
         let variables = Variables::from_pairs([
@@ -180,6 +180,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 16
     #[test]
     fn set_beats_the_environment() {
         let mut variables = Variables::from_pairs([("B", "from-env")]);

@@ -248,6 +248,7 @@ mod tests {
             .collect()
     }
 
+    /// Checklist: engine 12; firelens 13
     #[test]
     fn a_relative_name_counts_from_the_main_files_folder() {
         let folder = folder(&["sub/one.conf"]);
@@ -257,6 +258,7 @@ mod tests {
         assert!(sources[0].name.ends_with("sub/one.conf"));
     }
 
+    /// Checklist: engine 12
     #[test]
     fn the_working_folder_comes_first() {
         let folder = folder(&["Cargo.toml"]);
@@ -264,6 +266,7 @@ mod tests {
         assert_ne!(texts(&sources), ["Cargo.toml"]);
     }
 
+    /// Checklist: firelens 13
     #[test]
     fn a_pattern_takes_fitting_files_in_alphabetical_order() {
         let folder = folder(&[
@@ -282,6 +285,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 13, 14, 15
     #[test]
     fn what_cannot_be_read_is_named() {
         let folder = folder(&["d/x", "a.conf"]);
@@ -296,6 +300,7 @@ mod tests {
             ("a.conf", "a.conf` is included for the second time"),
             ("b.conf", "b.conf` is included for the second time"),
             ("[*", "`[*` is no pattern"),
+            ("${HOME}/a.conf", "${HOME}/a.conf`: No such file"),
             ("nul\0", "cannot read"),
         ] {
             let message = files.include(name).unwrap_err().to_string();

@@ -219,6 +219,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 23; firelens 19
     #[test]
     fn a_parsers_file_is_found_beside_the_main_file_or_its_key_is_named() {
         let folder = tempfile::tempdir().unwrap();

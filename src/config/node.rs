@@ -170,6 +170,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 26
     #[test]
     fn a_list_of_texts_repeats_the_property_and_each_has_its_own_place() {
         let records = Node::List(vec![text("a 1", 2), text("b 2", 3)], place(2));

@@ -280,6 +280,7 @@ impl Config {
 mod tests {
     use super::*;
 
+    /// Checklist: engine 7; firelens 9
     #[test]
     fn headers_are_beginnings_of_names_in_any_case() {
         for (header, kind) in [

@@ -115,6 +115,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 21
     #[test]
     fn sizes_count_by_thousands() {
         for (text, expected) in [

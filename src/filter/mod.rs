@@ -46,6 +46,7 @@ pub use halt::Halt;
 pub use operator::{
     Counts, Emitted, HOPS_MAX, MakeOperator, Operator, Origin, Outbox, Passage, Way,
 };
+pub use sql::{Task as StreamTask, TaskSource};
 pub use view::{End, Parsing, Scratch, View};
 
 use std::path::{Path, PathBuf};

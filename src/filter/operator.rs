@@ -197,6 +197,11 @@ impl Outbox {
         self.is_first
     }
 
+    /// Whether the event at hand has the tag under which its input took it.
+    pub fn is_original(&self) -> bool {
+        self.passage.hops == 0
+    }
+
     /// Whether this operator gave the event at hand its tag.
     pub fn is_retagged_here(&self) -> bool {
         self.passage.retagged == self.place + 1

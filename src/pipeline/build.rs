@@ -13,6 +13,7 @@ use super::retry::Policy;
 use super::routes::{Named, Routes, Written};
 use super::service::Service;
 use super::storage::StorageKind;
+use super::streams::{self, PlannedTask};
 use crate::config::{
     Config, Node, Place, Problems, Property, Section, SectionKind, Settings, Variables, nearest,
 };
@@ -32,6 +33,8 @@ pub struct Plan {
     pub(super) inputs: Vec<PlannedInput>,
     /// The filters.
     pub(super) filters: Vec<PlannedFilter>,
+    /// The tasks of the stream processor.
+    pub(super) tasks: Vec<PlannedTask>,
     /// The outputs.
     pub(super) outputs: Vec<PlannedOutput>,
     /// Whether a filter wants the end.
@@ -84,6 +87,9 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         .filter_map(|section| builder.output(section, lonely, &routes))
         .collect();
     let levels = builder.levels;
+    let names: Vec<_> = inputs_read.iter().map(PlannedInput::named).collect();
+    let tasks = service.streams.iter().chain(of(SectionKind::StreamTask));
+    let tasks = streams::plan(tasks, &names, &config.variables, problems);
     let named: Vec<_> = outputs.iter().map(PlannedOutput::named).collect();
     for (input, routes) in inputs_read.iter_mut().zip(routes) {
         input.routes = routes.and_then(|routes| routes.resolve(&named, problems));
@@ -92,6 +98,7 @@ pub fn plan(config: &Config, extra: &[Section], service: Service, problems: &mut
         levels,
         inputs: inputs_read,
         filters,
+        tasks,
         outputs,
         service,
         halt,
@@ -103,6 +110,8 @@ pub(super) struct PlannedInput {
     pub(super) identity: Identity,
     pub(super) plugin: String,
     pub(super) name: Arc<str>,
+    /// `PLUGIN.N`, whatever its alias.
+    pub(super) instance: String,
     pub(super) component: Arc<str>,
     pub(super) tag: Tag,
     pub(super) mem_buf_limit: Option<u64>,
@@ -111,6 +120,15 @@ pub(super) struct PlannedInput {
     /// What chooses its outputs, if not their `Match`.
     pub(super) routes: Option<Routes>,
     pub(super) input: Box<dyn Input>,
+}
+
+impl PlannedInput {
+    fn named(&self) -> streams::Named<'_> {
+        streams::Named {
+            name: &self.name,
+            instance: &self.instance,
+        }
+    }
 }
 
 /// A filter as its section says.
@@ -191,6 +209,7 @@ impl<'a> Builder<'a> {
         } = self;
         let mut settings = Settings::new(section, &config.variables, problems);
         settings.look_in(&config.directory);
+        settings.look_among(&config.sections);
         let plugin = settings.name().to_owned();
         let count = counts.entry(section.kind.name()).or_default();
         let instance = format!("{plugin}.{count}");
@@ -221,7 +240,7 @@ impl<'a> Builder<'a> {
             unknown(&mut settings, input::names());
             return None;
         };
-        let tag = settings.text("tag").unwrap_or(instance);
+        let tag = settings.text("tag").unwrap_or_else(|| instance.clone());
         let mem_buf_limit = settings.size("mem_buf_limit").filter(|limit| *limit > 0);
         let kind = StorageKind::read(&mut settings, &service.storage);
         if !input::speaks_tls(settings.name()) {
@@ -249,6 +268,7 @@ impl<'a> Builder<'a> {
             plugin,
             processors,
             name: name.into(),
+            instance,
             component: component.into(),
             tag: Tag::new(tag.as_bytes()),
             mem_buf_limit,
@@ -402,6 +422,7 @@ impl<'a> Builder<'a> {
                 keeps_rejected: service.dead_letters.is_some(),
             },
         );
+        common::accept_tls(&mut settings);
         settings.finish();
         if !output.takes_records() {
             matcher = Matcher::default();

@@ -28,6 +28,8 @@ const INPUT: &[&str] = &[
 
 /// Options of outputs that mean nothing to those that do not ask for them.
 const OUTPUT: &[&str] = &[
+    "host",
+    "port",
     "ipv6",
     "net.dns.mode",
     "net.dns.resolver",
@@ -57,6 +59,18 @@ pub(super) fn accept(settings: &mut Settings<'_>, kind: SectionKind) {
         SectionKind::Output => settings.accept(OUTPUT),
         _ => {}
     }
+}
+
+/// `tls` and what belongs to it, of an output that does not ask for them. To be called after the output has asked.
+pub(super) fn accept_tls(settings: &mut Settings<'_>) {
+    if settings.keys().contains(&"tls") {
+        return;
+    }
+    if settings.flag("tls", false) {
+        let message = format!("{} does not support TLS", settings.subject());
+        settings.error("tls", message);
+    }
+    settings.accept(&["tls.*"]);
 }
 
 /// `Log_Level` of an instance. A word that is none stops Fluent Bit too.
@@ -105,6 +119,7 @@ mod tests {
     use super::*;
     use crate::config::testing::configured;
 
+    /// Checklist: firelens 34
     #[test]
     fn retry_limits_are_numbers_and_words() {
         for (text, expected) in [
@@ -135,6 +150,24 @@ mod tests {
         let (level, said) = configured(&[("log_level", "loud")], log_level);
         assert_eq!(level, None);
         assert!(said[0].starts_with("error: "), "{said:?}");
+    }
+
+    #[test]
+    fn an_output_without_tls_has_it_switched_off_and_not_on() {
+        for (value, is_refused) in [("off", false), ("on", true)] {
+            let pairs = [("tls", value), ("tls.verify", "off"), ("host", "a")];
+            let ((), said) = configured(&pairs, |settings| {
+                accept(settings, SectionKind::Output);
+                accept_tls(settings);
+            });
+            let errors = said.iter().filter(|said| said.starts_with("error: "));
+            assert_eq!(errors.count() > 0, is_refused, "{said:?}");
+        }
+        let ((), said) = configured(&[("tls", "on")], |settings| {
+            settings.flag("tls", false);
+            accept_tls(settings);
+        });
+        assert_eq!(said.len(), 0, "{said:?}");
     }
 
     #[test]

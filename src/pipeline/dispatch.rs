@@ -37,6 +37,8 @@ pub(super) struct ChainLink {
     /// The input whose processor it is, by its place among the inputs; nothing for filters, which
     /// run behind all processors.
     pub processor_of: Option<usize>,
+    /// The only input whose events it wants, by its place among the inputs; mostly it wants those of all.
+    pub only_of: Option<usize>,
     /// The filter.
     pub link: Link,
     /// Its book; processors have none.
@@ -343,7 +345,7 @@ impl Dispatcher {
         let chain = &self.stages.chain;
         let has = |link: &ChainLink| match link.processor_of {
             Some(input) => Some(input) == self.input,
-            None => wants(&link.matcher),
+            None => wants(&link.matcher) && (link.only_of.is_none() || link.only_of == self.input),
         };
         let filters: Vec<usize> = places(chain.iter().map(has).collect());
         let is_processor = |place: &&usize| {

@@ -26,6 +26,7 @@ use super::outputs::Outputs;
 use super::release::Releaser;
 use super::service::Service;
 use super::storage::StorageKind;
+use super::streams::PlannedTask;
 use super::switch::Switch;
 use crate::budget::Budget;
 use crate::buffer::{BATCH_MAX, Disk, Pool, Source};
@@ -124,6 +125,7 @@ impl Engine {
             service,
             inputs,
             filters,
+            tasks,
             outputs,
             halt,
             levels,
@@ -178,6 +180,7 @@ impl Engine {
         let mut chain: Vec<_> = processors.into_iter().map(open_processor).collect();
         let (links, views): (Vec<_>, _) = filters.into_iter().map(open_filter).unzip();
         chain.extend(links);
+        chain.extend(tasks.into_iter().map(open_task));
         self.filters = views;
         log::admit_own(levels);
         let (alive, gone) = watch::channel(());
@@ -523,7 +526,19 @@ fn open_processor((place, link): (usize, Link)) -> ChainLink {
     ChainLink {
         matcher: Matcher::all(),
         processor_of: Some(place),
+        only_of: None,
         link,
+        ledger: None,
+    }
+}
+
+/// Tasks of the stream processor stand behind the filters.
+fn open_task(planned: PlannedTask) -> ChainLink {
+    ChainLink {
+        matcher: planned.matcher,
+        processor_of: None,
+        only_of: planned.only_of,
+        link: planned.link,
         ledger: None,
     }
 }
@@ -538,6 +553,7 @@ fn open_filter(planned: PlannedFilter) -> (ChainLink, FilterView) {
     let link = ChainLink {
         matcher: planned.matcher,
         processor_of: None,
+        only_of: None,
         link: planned.link,
         ledger: Some(ledger),
     };

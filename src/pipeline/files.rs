@@ -1,5 +1,5 @@
-//! What `[PLUGINS]`, `Plugins_File` and `Streams_File` ask for: shared objects and SQL, neither of
-//! which Sluice runs. Those of AWS's Go plugins are built in.
+//! What `[PLUGINS]`, `Plugins_File` and `Streams_File` name: shared objects, of which those of AWS's Go plugins are built in and no
+//! other runs, and tasks of the stream processor (`streams.rs`).
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::config::{
     Config, Problems, Property, Role, Section, SectionKind, Settings, built_in, load_named,
 };
 
-/// Reads the files and the sections, and says what will not be done.
-pub(super) fn check(config: &Config, service: &Section, problems: &mut Problems) {
+/// Reads the files and the sections, says what will not be done, and answers with the tasks of the files.
+pub(super) fn check(config: &Config, service: &Section, problems: &mut Problems) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for property in &service.properties {
         let role = match property.key.as_str() {
@@ -21,11 +21,12 @@ pub(super) fn check(config: &Config, service: &Section, problems: &mut Problems)
     for section in config.sections.iter().chain(&sections) {
         match section.kind {
             SectionKind::Plugins => plugins(section, config, problems),
-            SectionKind::StreamTask => task(section, config, problems),
             SectionKind::Custom => custom(section, config, problems),
             _ => {}
         }
     }
+    sections.retain(|section| section.kind == SectionKind::StreamTask);
+    sections
 }
 
 fn named(
@@ -59,17 +60,6 @@ fn plugins(section: &Section, config: &Config, problems: &mut Problems) {
     settings.finish();
 }
 
-fn task(section: &Section, config: &Config, problems: &mut Problems) {
-    let mut settings = Settings::new(section, &config.variables, problems);
-    let exec = settings.required("exec");
-    if exec.is_some() {
-        let message =
-            "there is no stream processor; a rewrite_tag filter copies records to another tag";
-        settings.lapse("exec", message, "the task does nothing");
-    }
-    settings.finish();
-}
-
 fn custom(section: &Section, config: &Config, problems: &mut Problems) {
     let name = Settings::new(section, &config.variables, problems)
         .name()
@@ -85,7 +75,8 @@ mod tests {
     use super::*;
     use crate::config::Variables;
 
-    fn said(text: &str) -> String {
+    /// What is said, and how many tasks there are.
+    fn read(text: &str) -> (String, usize) {
         let folder = tempfile::tempdir().unwrap();
         let main = folder.path().join("main.conf");
         std::fs::write(&main, text).unwrap();
@@ -101,14 +92,14 @@ mod tests {
         .unwrap();
         let mut problems = Problems::default();
         let config = crate::config::load(&main, Variables::default(), &mut problems);
-        check(&config, &config.service(&[]), &mut problems);
+        let tasks = check(&config, &config.service(&[]), &mut problems);
         let folder = format!("{}/", folder.path().display());
-        problems.to_string().replace(&folder, "")
+        (problems.to_string().replace(&folder, ""), tasks.len())
     }
 
     #[test]
     fn shared_objects_are_refused_but_for_those_built_in() {
-        let said = said(
+        let (said, _) = read(
             "[SERVICE]\n  Plugins_File plugins.conf\n[PLUGINS]\n  Path /a/firehose.so\n  Path b.so\n",
         );
         assert!(
@@ -123,25 +114,22 @@ mod tests {
     }
 
     #[test]
-    fn stream_tasks_are_named_one_by_one() {
-        let said = said("[SERVICE]\n  Streams_File streams.conf\n  Streams_File absent.conf\n");
+    fn tasks_are_read_and_a_file_that_is_missing_is_a_lapse() {
+        let (said, tasks) =
+            read("[SERVICE]\n  Streams_File streams.conf\n  Streams_File absent.conf\n");
+        assert_eq!(tasks, 2);
         assert!(
-            said.contains("warning: streams.conf:3:3: key `exec`: there is no stream processor"),
+            said.starts_with(
+                "warning: main.conf:3:3: key `streams_file`: cannot read `absent.conf`"
+            ),
             "{said}"
         );
-        assert!(
-            said.contains("error: streams.conf:4:1: key `exec`: missing"),
-            "{said}"
-        );
-        assert!(
-            said.contains("warning: main.conf:3:3: key `streams_file`: cannot read `absent.conf`"),
-            "{said}"
-        );
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 
     #[test]
     fn custom_plugins_are_refused() {
-        let said = said("[CUSTOM]\n  Name calyptia\n");
+        let (said, _) = read("[CUSTOM]\n  Name calyptia\n");
         assert_eq!(
             said,
             "error: main.conf:1:1: key `name`: no custom plugin `calyptia`; there are none: remove the section\n"

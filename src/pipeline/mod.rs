@@ -28,6 +28,7 @@ mod retry;
 mod routes;
 mod service;
 mod storage;
+mod streams;
 mod switch;
 mod throttle;
 

@@ -15,6 +15,9 @@ use crate::telemetry::log::{Format, Level};
 /// The longest `HC_Period`: a day of seconds.
 const PERIOD_MAX: u64 = 86_400;
 
+/// The smallest page of memory.
+const PAGE: u64 = 4096;
+
 /// What `[SERVICE]` and the flags beside it say.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -40,6 +43,8 @@ pub struct Service {
     pub log_format: Format,
     /// The sections of every `Parsers_File`.
     pub parsers: Vec<Section>,
+    /// The tasks of every `Streams_File`.
+    pub streams: Vec<Section>,
     /// `multiline_buffer_limit`: the most text of a joined message, in bytes.
     pub message_max: Option<usize>,
     /// `HTTP_Listen` and `HTTP_Port`, with `HTTP_Server On`.
@@ -136,6 +141,7 @@ impl Service {
                 _ => Format::Text,
             },
             parsers: Vec::new(),
+            streams: Vec::new(),
             message_max: settings
                 .size("multiline_buffer_limit")
                 .filter(|limit| *limit > 0)
@@ -159,9 +165,31 @@ impl Service {
         service.dead_letters = DeadLetters::read(&mut settings, root, service.json);
         settings.accept(WITHOUT_EFFECT);
         settings.finish();
+        check_stack(config, &section, problems);
         service.parsers = load_parsers(config, flags, problems);
-        files::check(config, &section, problems);
+        service.streams = files::check(config, &section, problems);
         service
+    }
+}
+
+/// `coro_stack_size` means nothing here, but Fluent Bit does not start with one below a page.
+fn check_stack(config: &Config, section: &Section, problems: &mut Problems) {
+    let mut properties = section.properties.iter().rev();
+    let Some(written) = properties.find(|property| property.key == "coro_stack_size") else {
+        return;
+    };
+    let text = config.variables.expand(&written.value).text;
+    let end = text.find(|it: char| !it.is_ascii_digit());
+    let digits = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    // A word is 0, and what no number holds is large.
+    let size: u64 = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().unwrap_or(u64::MAX)
+    };
+    if size < PAGE {
+        let message = "is below 4096 bytes: remove the line, it has no effect here";
+        problems.error(&written.place, Some("coro_stack_size"), message);
     }
 }
 
@@ -216,4 +244,74 @@ fn log_level(
         );
         flag
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Place, SectionKind, Variables};
+
+    /// What `[SERVICE]` with these pairs means beside a flag, with these variables, and what is said.
+    fn read(pairs: &[(&str, &str)], verbose: u8, variables: &[(&str, &str)]) -> (Service, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("main.conf");
+        std::fs::write(&main, "").unwrap();
+        let variables = Variables::from_pairs(variables.iter().copied());
+        let mut problems = Problems::default();
+        let mut config = crate::config::load(&main, variables, &mut problems);
+        let mut section = Section::new(SectionKind::Service, Place::command_line());
+        section.properties = Section::of_pairs(SectionKind::Service, pairs).properties;
+        config.sections.push(section);
+        let service = Service::read(&config, &[], verbose, &mut problems);
+        (service, problems.to_string())
+    }
+
+    /// Checklist: engine 31
+    #[test]
+    fn the_level_of_the_file_beats_the_flag_and_that_of_the_environment_both() {
+        let level = |pairs: &[_], verbose, variables: &[_]| {
+            let (service, said) = read(pairs, verbose, variables);
+            assert_eq!(said, "");
+            service.log_level
+        };
+        let written = [("log_level", "error")];
+        let variable = [("FLB_LOG_LEVEL", "warn")];
+        assert_eq!(level(&[], 1, &[]), Level::Debug);
+        assert_eq!(level(&written, 1, &[]), Level::Error);
+        assert_eq!(level(&written, 1, &variable), Level::Warn);
+    }
+
+    /// Checklist: engine 24
+    #[test]
+    fn a_flush_that_is_none_is_refused_and_a_grace_that_is_none_is_the_default() {
+        let (service, said) = read(&[("flush", "0.3"), ("grace", "-1")], 0, &[]);
+        assert_eq!(
+            (service.flush, service.grace),
+            (Duration::from_millis(300), None)
+        );
+        assert_eq!(said, "");
+        for flush in ["0", "-1", "soon"] {
+            let (_, said) = read(&[("flush", flush)], 0, &[]);
+            assert!(said.starts_with("error: "), "{flush}: {said}");
+        }
+        let (service, said) = read(&[("grace", "abc")], 0, &[]);
+        assert_eq!(service.grace, Some(Duration::from_secs(5)));
+        assert!(said.starts_with("warning: "), "{said}");
+    }
+
+    #[test]
+    fn a_stack_below_a_page_stops_the_start_as_under_fluent_bit() {
+        for (size, is_refused) in [
+            ("65536", false),
+            ("4096", false),
+            ("24576 # small", false),
+            ("99999999999999999999", false),
+            ("4095", true),
+            ("small", true),
+            ("-5", true),
+        ] {
+            let (_, said) = read(&[("coro_stack_size", size)], 0, &[]);
+            assert_eq!(said.contains("error: "), is_refused, "{size}: {said}");
+        }
+    }
 }

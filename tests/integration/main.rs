@@ -72,6 +72,8 @@ mod services;
 mod shutdown;
 // What is kept on disk, and what survives.
 mod storage;
+// Copies under another tag, by queries.
+mod streams;
 // Files that are read while they are written.
 mod tail;
 // Inputs that speak TLS.

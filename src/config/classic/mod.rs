@@ -71,6 +71,8 @@ struct OpenFile {
     /// What stands before the first key.
     indent: Option<String>,
     section: Current,
+    /// An indented header has opened a group, to which the keys at twice the indentation belong.
+    in_group: bool,
 }
 
 /// Where the keys of a file go at the moment.
@@ -99,6 +101,7 @@ impl OpenFile {
             depth,
             indent: None,
             section: Current::None,
+            in_group: false,
         }
     }
 
@@ -176,6 +179,7 @@ impl Reader<'_> {
         let section = self.section(place, content);
         if let Some(file) = self.files.last_mut() {
             file.section = section;
+            file.in_group = false;
         }
     }
 
@@ -283,26 +287,24 @@ impl Reader<'_> {
     }
 
     fn indented(&mut self, place: &Place, line: &str, content: &str) {
-        if content.starts_with('[') {
-            self.refuse(
-                place,
-                "an indented header: put its `[` in the first column (groups need YAML)",
-            );
-            if let Some(file) = self.files.last_mut() {
-                file.section = Current::Refused;
-            }
-            return;
-        }
         let indent = line
             .split(|character| !matches!(character, ' ' | '\t'))
             .next()
             .unwrap_or_default();
+        if content.starts_with('[') {
+            self.group(place, indent, content);
+            return;
+        }
         let (key, value) = content.split_once([' ', '\t']).unwrap_or((content, ""));
         let key = key.to_ascii_lowercase();
         let Some(file) = self.files.last_mut() else {
             return;
         };
         let expected = file.indent.get_or_insert_with(|| indent.to_owned());
+        file.in_group &= indent != expected;
+        if file.in_group {
+            return;
+        }
         if indent != expected && indent.strip_prefix(expected.as_str()) != Some(expected) {
             let message = format!(
                 "the key must be indented like the first one of this file, by {}",
@@ -312,6 +314,26 @@ impl Reader<'_> {
         }
         let section = file.section;
         self.property(place, section, key, value.trim_ascii());
+    }
+
+    /// A group within a section. Fluent Bit reads it, and no plugin looks at it.
+    fn group(&mut self, place: &Place, indent: &str, content: &str) {
+        let Some(file) = self.files.last_mut() else {
+            return;
+        };
+        file.indent.get_or_insert_with(|| indent.to_owned());
+        file.in_group = true;
+        if matches!(file.section, Current::None) {
+            let message = "an indented header: put its `[` in the first column";
+            self.refuse(place, message);
+        } else if content.contains(']') {
+            let message = "an indented header opens a group, which means nothing here: put its `[` in the first column to begin a section";
+            let instead = "it is ignored with its keys, which are those indented twice";
+            self.problems
+                .lapse(place, None, message.to_owned(), instead);
+        } else {
+            self.refuse(place, "the header has no `]`: write [NAME]");
+        }
     }
 
     fn property(&mut self, place: &Place, section: Current, key: String, value: &str) {

@@ -90,6 +90,7 @@ fn complain(text: &str, problems: &str) {
     assert_eq!(read(text, Role::Main, &[]).problems, problems, "{text}");
 }
 
+/// Checklist: engine 1, 5, 6, 7, 10; firelens 9
 #[test]
 fn keys_values_comments_and_blank_lines_are_told_apart() {
     for (text, sections) in [
@@ -138,6 +139,7 @@ fn keys_values_comments_and_blank_lines_are_told_apart() {
     }
 }
 
+/// Checklist: engine 11
 #[test]
 fn a_long_value_is_a_value() {
     let long = "x".repeat(1 << 20);
@@ -147,6 +149,7 @@ fn a_long_value_is_a_value() {
     );
 }
 
+/// Checklist: engine 1, 3, 8
 #[test]
 fn mistakes_are_named_with_file_and_line() {
     for (text, problems) in [
@@ -181,8 +184,12 @@ fn mistakes_are_named_with_file_and_line() {
             "error: main.conf:1:1: `[PARSER]` belongs in a file of its own, which `Parsers_File` in [SERVICE] names\n",
         ),
         (
-            "[INPUT]\n [x]\n",
-            "error: main.conf:2:2: an indented header: put its `[` in the first column (groups need YAML)\n",
+            " [x]\n",
+            "error: main.conf:1:2: an indented header: put its `[` in the first column\n",
+        ),
+        (
+            "[INPUT]\n Name dummy\n [x\n",
+            "error: main.conf:3:2: the header has no `]`: write [NAME]\n",
         ),
         (
             "@INCLUDE\n",
@@ -228,6 +235,24 @@ fn what_fluent_bit_overlooks_is_a_warning() {
         complain(text, problems);
         assert_eq!(read(text, Role::Main, &[]).sections, "", "{text}");
     }
+}
+
+#[test]
+fn a_group_is_ignored_with_its_keys_and_the_section_goes_on() {
+    let text = "[INPUT]\n  Name dummy\n  [x]\n    Tag a\n    Rate 5\n  Tag b\n    Samples 1\n[OUTPUT]\n    Name null\n";
+    let outcome = read(text, Role::Main, &[]);
+    assert_eq!(
+        outcome.sections,
+        "input:1 name=dummy | tag=b | samples=1\noutput:8 name=null"
+    );
+    assert_eq!(outcome.problems.lines().count(), 1, "{}", outcome.problems);
+    assert!(
+        outcome
+            .problems
+            .starts_with("warning: main.conf:3:3: an indented header opens a group"),
+        "{}",
+        outcome.problems
+    );
 }
 
 #[test]
@@ -298,6 +323,7 @@ fn files_that_include_themselves_come_to_an_end() {
     assert_eq!(outcome.sections.lines().count(), 100);
 }
 
+/// Checklist: engine 16
 #[test]
 fn variables_are_set_wherever_they_stand_and_exactly_as_written() {
     let outcome = read(
@@ -338,6 +364,7 @@ fn each_kind_of_file_has_its_sections() {
 }
 
 /// The four files that the ECS agent's documentation of its rules gives as examples.
+/// Checklist: firelens 9
 #[test]
 fn what_the_ecs_agent_writes_is_read_word_for_word() {
     const METADATA: &str = "record=ecs_cluster prod | record=ecs_task_arn arn:aws:ecs:us-east-1:111122223333:task/prod/\

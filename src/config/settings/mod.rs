@@ -60,6 +60,8 @@ pub struct Settings<'a> {
     pub(super) variables: &'a Variables,
     /// Where relative names of files start that the working folder lacks.
     directory: &'a Path,
+    /// The sections of the configuration, among which are the `upstream_servers` of YAML.
+    neighbours: &'a [Section],
     name: String,
     /// The keys asked for so far: what `finish` takes for known.
     pub(super) known: BTreeMap<&'static str, Use>,
@@ -78,6 +80,7 @@ impl<'a> Settings<'a> {
             problems,
             variables,
             directory: Path::new(""),
+            neighbours: &[],
             name,
             known: BTreeMap::new(),
             maps: BTreeSet::new(),
@@ -101,6 +104,11 @@ impl<'a> Settings<'a> {
     /// Has files be looked for in a folder too, when the working folder lacks them.
     pub fn look_in(&mut self, directory: &'a Path) {
         self.directory = directory;
+    }
+
+    /// Where `upstream` finds servers by their name.
+    pub fn look_among(&mut self, sections: &'a [Section]) {
+        self.neighbours = sections;
     }
 
     /// Another section, read in the same surroundings.
@@ -333,6 +341,29 @@ impl<'a> Settings<'a> {
         self.known.entry(key).or_insert(Use::Single);
         self.maps.insert(key);
         self.section.map_of(key)
+    }
+
+    /// The sections that `upstream` names: those that stand in the configuration under that name, or else those of a file.
+    pub fn upstream(&mut self, key: &'static str) -> Option<Vec<Section>> {
+        let (name, _) = self.single(key)?;
+        let is_named = |section: &Section| {
+            let mut properties = section.properties.iter();
+            let own = properties.find(|property| property.key == "name");
+            own.is_some_and(|own| self.variables.expand(&own.value).text == name)
+        };
+        let start = self
+            .neighbours
+            .iter()
+            .position(|section| section.kind == SectionKind::Upstream && is_named(section));
+        let Some((upstream, behind)) = start
+            .and_then(|start| self.neighbours.get(start..))
+            .and_then(<[Section]>::split_first)
+        else {
+            return self.file(key, Role::Upstream);
+        };
+        let nodes = behind.iter();
+        let nodes = nodes.take_while(|section| section.kind == SectionKind::Node);
+        Some(std::iter::once(upstream).chain(nodes).cloned().collect())
     }
 
     /// The sections of the file that a key names; none if it cannot be read, which is reported.

@@ -106,6 +106,7 @@ fn a_missing_key_has_no_value_and_nothing_is_said() {
     assert_eq!(said, "");
 }
 
+/// Checklist: engine 21
 #[test]
 fn what_stops_fluent_bit_is_an_error() {
     let lines = ["S 10 MB", "F maybe", "C paper", "P abc", "G filesytem"];
@@ -308,6 +309,7 @@ fn pairs_are_a_word_and_the_rest() {
     );
 }
 
+/// Checklist: engine 20; firelens 17
 #[test]
 fn unknown_keys_are_errors_with_the_nearest_known_one_or_all() {
     let ((), said) = ask(&["Lgo_Group_Name g", "Colour blue"], |settings| {
@@ -351,6 +353,7 @@ fn keys_without_effect_are_accepted_with_a_warning() {
     assert_eq!(said, expected);
 }
 
+/// Checklist: engine 19
 #[test]
 fn a_repeated_key_is_an_error_except_for_the_keys_of_the_engine() {
     let (answers, said) = ask(
@@ -393,4 +396,27 @@ fn no_message_shows_a_secret_or_what_a_variable_holds() {
     );
     assert_eq!(said.matches("the default is used").count(), 2, "{said}");
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn upstream_finds_servers_of_the_configuration_by_their_name() {
+    let of = |kind, name| Section::of_pairs(kind, &[("name", name)]);
+    let neighbours = [
+        of(SectionKind::Upstream, "other"),
+        of(SectionKind::Node, "a"),
+        of(SectionKind::Upstream, "up"),
+        of(SectionKind::Node, "b"),
+        of(SectionKind::Node, "c"),
+        of(SectionKind::Output, "d"),
+    ];
+    let pairs = [("name", "forward"), ("upstream", "${UP}")];
+    let section = Section::of_pairs(SectionKind::Output, &pairs);
+    let variables = Variables::from_pairs([("UP", "up")]);
+    let mut problems = Problems::default();
+    let mut settings = Settings::new(&section, &variables, &mut problems);
+    settings.look_among(&neighbours);
+    let found = settings.upstream("upstream").unwrap();
+    let names: Vec<_> = found.iter().map(|it| &*it.properties[0].value).collect();
+    assert_eq!(names, ["up", "b", "c"]);
+    assert!(!problems.has_errors(), "{problems}");
 }

@@ -187,6 +187,7 @@ fn maps_stay_nested_with_their_places() {
     assert_eq!((first.place().line, first.place().column), (6, 13));
 }
 
+/// Checklist: engine 26
 #[test]
 fn variables_come_from_maps_lists_and_files() {
     let outcome = read("env:\n  A: one\n  camelCase: 2\nservice: {flush: 1}\n", &[]);
@@ -223,6 +224,7 @@ fn what_a_file_includes_comes_where_it_is_named() {
     assert_eq!(outcome.problems, "");
 }
 
+/// Checklist: engine 26
 #[test]
 fn mistakes_are_named_with_file_line_and_column() {
     for (text, problems) in [
@@ -327,6 +329,7 @@ fn broken_files_are_refused_at_the_place() {
     }
 }
 
+/// Checklist: engine 26
 #[test]
 fn a_classic_file_cannot_be_included() {
     let outcome = read(

@@ -11,7 +11,10 @@
 
 mod condition;
 mod parse;
+mod task;
 mod token;
+
+pub use task::{Source as TaskSource, Task};
 
 use super::pattern::encoded;
 use super::{Filter, Means, Verdict, View};
@@ -47,12 +50,17 @@ pub(super) fn build(settings: &mut Settings<'_>, _: Means<'_>) -> Box<dyn Filter
             Query::default()
         }
     };
-    let named = |(key, name): Selected| (key, name.map(|name| encoded(&name)));
-    let keys = query.keys;
-    Box::new(Sql {
-        keys: keys.map(|keys| keys.into_iter().map(named).collect()),
-        condition: query.condition,
-    })
+    Box::new(Sql::of(query))
+}
+
+impl Sql {
+    fn of(query: Query) -> Self {
+        let named = |(key, name): Selected| (key, name.map(|name| encoded(&name)));
+        Self {
+            keys: query.keys.map(|keys| keys.into_iter().map(named).collect()),
+            condition: query.condition,
+        }
+    }
 }
 
 impl Filter for Sql {

@@ -1,7 +1,10 @@
-//! A query from its words.
+//! A query from its words, and a task of the stream processor, which is a query with two ends.
 //!
 //! ```text
 //! query      SELECT keys FROM STREAM [name] [WHERE any] [;]
+//! task       CREATE STREAM name [WITH (name = 'text' [, name = 'text']..)] AS
+//!            SELECT keys FROM source [WHERE any] [;]
+//! source     STREAM:name | TAG:'pattern'
 //! keys       key [, key]..        key   * | name [AS name]
 //! any        all [OR all]..       all   one [AND one]..
 //! one        NOT one | ( any ) | value | name | name IS [NOT] NULL | name sign value
@@ -9,6 +12,7 @@
 //! ```
 
 use super::condition::{Comparison, Condition, Constant};
+use super::task::{Source, Task};
 use super::token::{Token, TokenError, tokens};
 use super::{Query, Selected};
 
@@ -57,16 +61,33 @@ pub(super) fn query(text: &str) -> Result<Query, QueryError> {
         // The name of a stream is for later versions of Fluent Bit.
         parser.at += 1;
     }
-    let condition = if parser.takes("WHERE") {
-        Some(parser.any()?)
-    } else {
-        None
+    let condition = parser.condition()?;
+    Ok(Query { keys, condition })
+}
+
+/// Reads a task.
+pub(super) fn task(text: &str) -> Result<Task, QueryError> {
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        at: 0,
+        depth: 0,
     };
-    parser.takes(";");
-    match parser.peek() {
-        None => Ok(Query { keys, condition }),
-        Some(_) => Err(parser.wrong("the end")),
-    }
+    parser.expect("CREATE")?;
+    parser.expect("STREAM")?;
+    let name = parser.take_name("the name of the stream")?;
+    let properties = parser.properties()?;
+    parser.expect("AS")?;
+    parser.expect("SELECT")?;
+    let keys = parser.keys()?;
+    parser.expect("FROM")?;
+    let source = parser.source()?;
+    let condition = parser.condition()?;
+    Ok(Task {
+        name,
+        properties,
+        source,
+        query: Query { keys, condition },
+    })
 }
 
 struct Parser {
@@ -155,6 +176,66 @@ impl Parser {
             if !self.takes(",") {
                 return Ok((!is_all).then_some(keys));
             }
+        }
+    }
+
+    /// What stands behind `WITH`.
+    fn properties(&mut self) -> Result<Vec<(String, String)>, QueryError> {
+        let mut properties = Vec::new();
+        if !self.takes("WITH") {
+            return Ok(properties);
+        }
+        self.expect("(")?;
+        loop {
+            let name = self.take_name("the name of a property")?;
+            self.expect("=")?;
+            properties.push((
+                name.to_ascii_lowercase(),
+                self.take_text("a text in quotes")?,
+            ));
+            if !self.takes(",") {
+                break;
+            }
+        }
+        self.expect(")")?;
+        Ok(properties)
+    }
+
+    fn source(&mut self) -> Result<Source, QueryError> {
+        let is_stream = self.takes("STREAM");
+        if !is_stream {
+            self.expect("TAG")?;
+        }
+        self.expect(":")?;
+        if is_stream {
+            Ok(Source::Stream(self.take_name("the name of a stream")?))
+        } else {
+            Ok(Source::Tag(self.take_text("a pattern in quotes")?))
+        }
+    }
+
+    fn take_text(&mut self, wanted: &'static str) -> Result<String, QueryError> {
+        match self.peek() {
+            Some(Token::Text(text)) => {
+                let text = text.clone();
+                self.at += 1;
+                Ok(text)
+            }
+            _ => Err(self.wrong(wanted)),
+        }
+    }
+
+    /// What stands behind `WHERE`, and the end.
+    fn condition(&mut self) -> Result<Option<Condition>, QueryError> {
+        let condition = if self.takes("WHERE") {
+            Some(self.any()?)
+        } else {
+            None
+        };
+        self.takes(";");
+        match self.peek() {
+            None => Ok(condition),
+            Some(_) => Err(self.wrong("the end")),
         }
     }
 

@@ -8,13 +8,13 @@ pub(super) enum Token {
     Text(String),
     Integer(i64),
     Float(f64),
-    /// `*` `,` `=` `(` `)` `;` `!=` `<>` `<` `<=` `>` `>=`
+    /// `*` `,` `=` `(` `)` `;` `:` `!=` `<>` `<` `<=` `>` `>=`
     Sign(&'static str),
 }
 
 /// The signs, the longer ones first.
-const SIGNS: [&str; 12] = [
-    "!=", "<>", "<=", ">=", "*", ",", "=", "(", ")", ";", "<", ">",
+const SIGNS: [&str; 13] = [
+    "!=", "<>", "<=", ">=", "*", ",", "=", "(", ")", ";", ":", "<", ">",
 ];
 
 /// Why a text has no words.

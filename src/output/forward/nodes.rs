@@ -23,7 +23,7 @@ use bytes::Bytes;
 use super::framing::Framing;
 use super::login::Login;
 use super::node::{Address, Node, NodeError, Way};
-use crate::config::{Role, SectionKind, Settings};
+use crate::config::{SectionKind, Settings};
 use crate::output::Answer;
 use crate::output::net::{Dialer, Net, Tls, with_causes};
 
@@ -50,7 +50,7 @@ pub(super) fn read(settings: &mut Settings<'_>) -> (Nodes, Framing) {
         login: Login::read(settings, None),
     };
     let dialer = Arc::new(Dialer::new(Net::read(settings, IDLE_TIMEOUT)));
-    let Some(sections) = settings.file("upstream", Role::Upstream) else {
+    let Some(sections) = settings.upstream("upstream") else {
         return (Nodes::new(vec![(way, WEIGHT)], &dialer), framing);
     };
     let mut ways = Vec::new();

@@ -167,6 +167,7 @@ fn link(name: &str, glob: &str, properties: &[(&str, &str)]) -> ChainLink {
     ChainLink {
         matcher: matching(glob),
         processor_of: None,
+        only_of: None,
         link,
         ledger: Some(Arc::new(FilterLedger::new(name))),
     }
@@ -176,6 +177,7 @@ fn operator(glob: &str, maker: impl MakeOperator + 'static) -> ChainLink {
     ChainLink {
         matcher: matching(glob),
         processor_of: None,
+        only_of: None,
         link: Link::Operator(Box::new(maker)),
         ledger: None,
     }

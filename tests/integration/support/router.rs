@@ -68,6 +68,12 @@ impl Router {
         self
     }
 
+    /// Writes a file beside the configuration.
+    pub(crate) fn with_file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
     /// Adds a section.
     pub(crate) fn section(mut self, kind: &str, name: &str, settings: Settings<'_>) -> Self {
         writeln!(self.sections, "[{kind}]\n    Name {name}").unwrap();
