@@ -21,6 +21,7 @@ RUN mkdir -p /image/fluent-bit/log /image/usr/local/bin /image/var/log /image/va
     && install -D -m 0644 config/fluent-bit.conf /image/fluent-bit/etc/fluent-bit.conf \
     && install -D -m 0644 -t /image/fluent-bit/etc config/parsers*.conf \
     && install -D -m 0644 -t /image/fluent-bit/parsers config/parsers*.conf \
+    && install -D -m 0644 -t /image/fluent-bit/configs config/configs/*.conf \
     && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
 
 FROM scratch

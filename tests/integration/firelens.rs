@@ -3,6 +3,7 @@
 //! They are planned, not run: their sockets and services are not those of a test. What each needs of plugins that this version
 //! lacks is the only other mistake that is admitted.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sluice::config::{self, Problems, Variables};
@@ -32,6 +33,11 @@ fn examples() -> Vec<PathBuf> {
 
 /// What is said about a file at a start, a line each.
 fn errors(path: &Path) -> Vec<String> {
+    planned(path).1
+}
+
+/// How many outputs a file has, and what is said about it.
+fn planned(path: &Path) -> (usize, Vec<String>) {
     let variables = Variables::from_pairs([
         ("APP_VERSION", "1.2"),
         ("AWS_REGION", "eu-west-1"),
@@ -52,10 +58,12 @@ fn errors(path: &Path) -> Vec<String> {
     let mut problems = Problems::default();
     let config = config::load(path, variables, &mut problems);
     let service = Service::read(&config, &[], 0, &mut problems);
-    pipeline::plan(&config, &[], service, &mut problems);
-    problems.errors().map(ToString::to_string).collect()
+    let plan = pipeline::plan(&config, &[], service, &mut problems);
+    let errors = problems.errors().map(ToString::to_string).collect();
+    (plan.outputs().count(), errors)
 }
 
+/// Checklist: firelens 31, 51
 #[test]
 fn every_example_starts_or_fails_for_the_known_reason() {
     let examples = examples();
@@ -77,4 +85,63 @@ fn every_example_starts_or_fails_for_the_known_reason() {
             );
         }
     }
+}
+
+/// Checklist: firelens 10
+#[test]
+fn containers_may_stand_in_any_order_and_be_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("fluent-bit.conf");
+    // The agent sorts keys by their bytes, and containers not at all.
+    for turn in 0..3 {
+        let mut text = String::from("\n[INPUT]\n    Name forward\n    unix_path fluent.sock\n");
+        let numbers: Vec<usize> = (0..12).map(|place| (place * 5 + turn) % 12).collect();
+        for number in &numbers {
+            write!(
+                text,
+                "\n[FILTER]\n    Name   grep\n    Match app{number}-firelens*\n    Regex  log ^[$|] .*(a|b) \"#{number}\"\n"
+            )
+            .unwrap();
+        }
+        for number in &numbers {
+            write!(
+                text,
+                "\n[OUTPUT]\n    Name http\n    Match app{number}-firelens*\n    Header X-Note a #b \"c\" $d\n    Host example.com\n    URI /{number}\n    format json\n"
+            )
+            .unwrap();
+        }
+        std::fs::write(&main, text).unwrap();
+        let (outputs, errors) = planned(&main);
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert_eq!(outputs, 12);
+    }
+}
+
+/// Checklist: firelens 21
+#[test]
+fn the_files_that_the_image_offers_for_inclusion_are_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let folder = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(root.join("configs")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let parsers = root.join("parsers.conf");
+        let text = text.replace(
+            "/fluent-bit/parsers/parsers.conf",
+            parsers.to_str().unwrap(),
+        );
+        let main = folder.path().join("main.conf");
+        // A file of parsers is named, the others are included.
+        let head = if text.contains("[PARSER]") {
+            "[SERVICE]\n    Parsers_File part.conf\n"
+        } else {
+            "@INCLUDE part.conf\n"
+        };
+        std::fs::write(folder.path().join("part.conf"), text).unwrap();
+        std::fs::write(&main, head).unwrap();
+        let errors = errors(&main);
+        assert!(errors.is_empty(), "{errors:#?}");
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }
