@@ -90,6 +90,7 @@ impl TagPattern {
 mod tests {
     use super::*;
 
+    /// Checklist: engine 37; firelens 12
     #[test]
     fn a_glob_matches_as_in_fluent_bit() {
         let cases = [

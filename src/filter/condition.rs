@@ -341,6 +341,7 @@ mod tests {
         ));
     }
 
+    /// Checklist: engine 28
     #[test]
     fn mistakes_are_named() {
         for (text, words) in [

@@ -275,6 +275,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 60
     #[tokio::test]
     async fn the_exit_code_is_passed_on_if_asked_for() {
         let propagate = ("propagate_exit_code", "on");

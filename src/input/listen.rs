@@ -346,7 +346,7 @@ mod tests {
         assert!(alone.contains("is another router running"), "{alone}");
     }
 
-    /// Checklist: forward 2, 3.
+    /// Checklist: forward 2, 3; firelens 1
     #[tokio::test]
     async fn a_socket_left_behind_is_replaced_and_removed_at_the_end() {
         let path = path("stale");

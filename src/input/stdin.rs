@@ -296,6 +296,7 @@ noise
         assert_eq!(kept[3].1.seconds, 5);
     }
 
+    /// Checklist: engine 60
     #[tokio::test]
     async fn a_file_is_read_and_its_end_ends_the_process() {
         let mut file = tempfile::tempfile().unwrap();

@@ -293,6 +293,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 69
     #[test]
     fn every_date_format_reads_as_fluent_bit_writes_it() {
         for (format, expected) in [
@@ -334,6 +335,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 69
     #[test]
     fn a_date_that_cannot_be_is_a_warning_and_a_double() {
         let (date, problems) = configured(&[("json_date_format", "iso8601_ns")], Date::new);
@@ -350,6 +352,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 68, 70
     #[test]
     fn the_date_can_be_renamed_and_left_out_and_yields_to_the_record() {
         assert_eq!(

@@ -65,6 +65,7 @@ fn a_refused_frame_is_not_acknowledged_but_those_before_it_are() {
     assert_eq!(file.lines().count(), 1, "{file}");
 }
 
+/// Checklist: firelens 4
 #[test]
 fn an_incomplete_frame_is_neither_taken_nor_acknowledged() {
     let router = router().start();

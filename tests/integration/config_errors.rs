@@ -8,6 +8,7 @@ fn report(router: Router) -> Vec<String> {
     running.process.text().lines().map(str::to_owned).collect()
 }
 
+/// Checklist: engine 20; firelens 39
 #[test]
 fn every_mistake_is_reported_at_once_with_its_place_and_what_was_meant() {
     let lines = report(

@@ -61,7 +61,7 @@ fn delivers(router: &Running, sink: &Sink) {
     sink.has(1);
 }
 
-/// Checklist: outputs 38
+/// Checklist: outputs 38; firelens 32
 #[test]
 fn a_container_asks_the_full_url_with_the_token_of_the_file() {
     let (sink, endpoint) = (of_session(), Endpoint::of_keys());
@@ -91,7 +91,7 @@ fn a_container_asks_the_full_url_with_the_token_of_the_file() {
     assert!(head.contains("authorization: pod-token\r\n"), "{head}");
 }
 
-/// Checklist: outputs 38
+/// Checklist: outputs 38; firelens 32
 #[test]
 fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
     let sink = Sink::start();
@@ -114,7 +114,7 @@ fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
     delivers(&router, &sink);
 }
 
-/// Checklist: outputs 38
+/// Checklist: outputs 38; firelens 32
 #[test]
 fn a_web_identity_is_exchanged_for_credentials() {
     let sink = of_session();
@@ -167,6 +167,7 @@ fn the_go_plugin_asks_the_endpoint_of_its_section() {
     assert!(endpoint.heads()[0].starts_with("GET /creds/me HTTP/1.1\r\n"));
 }
 
+/// Checklist: firelens 36
 #[test]
 fn credentials_that_nobody_gives_hold_up_neither_the_start_nor_the_events() {
     let sink = Sink::start();

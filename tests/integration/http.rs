@@ -63,6 +63,7 @@ const UPTIME: &str = r#"{"uptime_sec":8,"uptime_hr":"Fluent Bit has been running
 const ROOT: &str = r#"{"fluent-bit":{"version":"5.1.1","edition":"Community","flags":[]}}"#;
 const PLUGINS: &str = r#"{"plugins":{"inputs":[],"filters":[],"outputs":[]}}"#;
 
+/// Checklist: engine 40, 51; firelens 41
 #[test]
 fn every_endpoint_has_fluent_bits_keys_in_fluent_bits_order() {
     let router = after_five();
@@ -92,6 +93,7 @@ fn every_endpoint_has_fluent_bits_keys_in_fluent_bits_order() {
     assert_eq!(metrics["output"]["null.0"]["proc_records"], 3);
 }
 
+/// Checklist: engine 51, 55; firelens 41
 #[test]
 fn the_metrics_of_version_1_are_fluent_bits_line_by_line() {
     let router = after_five();
@@ -148,6 +150,7 @@ fn the_metrics_of_version_1_are_fluent_bits_line_by_line() {
     );
 }
 
+/// Checklist: engine 51, 54; firelens 42
 #[test]
 fn paths_are_exact_queries_do_not_matter_and_methods_do_where_they_should() {
     let router = after_five();

@@ -3,6 +3,7 @@ use super::support::{Frame, PATIENCE, Router, Sink, ack};
 /// Text that must never be seen.
 const SECRET: &str = "hunter2-do-not-show";
 
+/// Checklist: firelens 20
 #[test]
 fn credentials_are_not_logged_whatever_the_level_and_whatever_fails() {
     let sink = Sink::with(&["--deny"]);

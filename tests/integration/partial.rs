@@ -31,6 +31,7 @@ fn start(join: &str) -> Running {
         .start()
 }
 
+/// Checklist: firelens 8
 #[test]
 fn a_line_is_put_together_and_what_lacks_its_end_comes_out_at_the_end() {
     let mut router = start("On");

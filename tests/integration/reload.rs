@@ -242,6 +242,7 @@ fn an_output_that_is_gone_delivers_what_it_was_given() {
     router.settles();
 }
 
+/// Checklist: engine 54
 #[test]
 fn a_file_with_mistakes_changes_nothing_and_every_mistake_is_told() {
     let router = router().forward(&[]).file("all.txt", &[]).start();

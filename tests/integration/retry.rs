@@ -43,7 +43,7 @@ fn check(fault: &[&str], may_duplicate: bool) {
     );
 }
 
-/// Checklist: outputs 32
+/// Checklist: outputs 32; firelens 49
 #[test]
 fn throttling_loses_nothing() {
     check(&["--throttle", "40%"], false);
@@ -64,12 +64,13 @@ fn refused_connections_lose_nothing() {
     check(&["--outage", "0s,1s,refuse"], false);
 }
 
+/// Checklist: firelens 49
 #[test]
 fn cut_connections_lose_nothing_although_they_make_duplicates() {
     check(&["--reset", "30%"], true);
 }
 
-/// Checklist: outputs 45
+/// Checklist: outputs 45; engine 42; firelens 34
 #[test]
 fn what_has_used_up_its_retries_is_dropped_and_counted() {
     let sink = Sink::with(&["--deny"]);
@@ -93,6 +94,7 @@ fn what_has_used_up_its_retries_is_dropped_and_counted() {
     );
 }
 
+/// Checklist: engine 49
 #[test]
 fn what_is_given_up_is_kept_where_that_is_wanted() {
     let sink = Sink::with(&["--deny"]);

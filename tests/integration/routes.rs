@@ -46,6 +46,7 @@ fn send(router: &Running, texts: &[&str]) {
     router.settles();
 }
 
+/// Checklist: engine 27
 #[test]
 fn routes_take_record_by_record_whatever_the_outputs_match() {
     let mut router = Router::yaml(ROUTES).start();

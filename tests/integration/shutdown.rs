@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::support::{Frame, Load, Router, Sink, ack};
 
-/// Checklist: outputs 27
+/// Checklist: outputs 27; firelens 37, 50
 #[test]
 fn everything_write_accepted_is_delivered_although_records_flow_while_it_ends() {
     let sink = Sink::start();
@@ -85,6 +85,7 @@ fn what_is_acknowledged_is_delivered_although_the_peers_never_stop() {
     assert_eq!(sink.stats()["missing"], 0, "{acknowledged:?} {closing}");
 }
 
+/// Checklist: firelens 37, 50
 #[test]
 fn the_last_words_of_a_peer_that_has_gone_are_delivered() {
     let sink = Sink::start();
@@ -104,6 +105,7 @@ fn the_last_words_of_a_peer_that_has_gone_are_delivered() {
     assert_eq!(sink.stats()["unique"], 2000);
 }
 
+/// Checklist: engine 45; firelens 38
 #[test]
 fn a_dead_destination_does_not_hold_up_the_end_beyond_the_grace() {
     let sink = Sink::with(&["--deny"]);
@@ -154,6 +156,7 @@ fn a_destination_that_does_not_answer_does_not_hold_up_the_end_either() {
     assert!(closing.contains("left behind 1"), "{closing}");
 }
 
+/// Checklist: engine 36
 #[test]
 fn sigcont_shows_what_is_held_and_everything_goes_on() {
     let sink = Sink::with(&["--deny"]);

@@ -94,6 +94,7 @@ fn what_was_not_delivered_when_it_was_killed_is_delivered_once_and_in_order() {
     assert_eq!(left, ["lock"]);
 }
 
+/// Checklist: engine 46; firelens 38
 #[test]
 fn what_is_left_at_the_end_lies_on_disk_and_the_log_says_so() {
     let (sink, folder) = (Sink::with(&["--deny"]), tempfile::tempdir().unwrap());
@@ -124,6 +125,7 @@ fn what_is_left_at_the_end_lies_on_disk_and_the_log_says_so() {
     drop(second);
 }
 
+/// Checklist: firelens 5
 #[test]
 fn an_outage_is_bounded_by_the_disk_and_not_by_memory() {
     let (sink, folder) = (Sink::with(&["--deny"]), tempfile::tempdir().unwrap());

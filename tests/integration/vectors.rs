@@ -306,7 +306,7 @@ fn check(kind: &str, mut judge: impl FnMut(&Value) -> Outcome) {
     assert!(report.is_empty(), "{report}");
 }
 
-/// Checklist: forward 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 35, 37.
+/// Checklist: forward 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 35, 37; firelens 2, 3
 #[test]
 fn valid_frames_come_out_as_they_were_sent() {
     play_all(usize::MAX);

@@ -120,6 +120,7 @@ def copy_root(root):
     return json.loads(container_image.buildah("inspect", "--type", "image", container_image.IMAGE))["Docker"]["config"]
 
 
+# Checklist: firelens 21, 25
 def check_contents(checks, root, described):
     """Checks what the image holds and says about itself."""
     files = [BINARY, CONFIG, CA_BUNDLE, "usr/local/bin/sluice"]
@@ -238,6 +239,7 @@ def check_delivery(checks, receiver):
     )
 
 
+# Checklist: firelens 1, 7, 22
 def check_firelens(checks, root, folder, command):
     """Starts the image's command on the generated configuration, as ECS does, and follows records to the sink."""
     with sink.running(folder, "--delivery-stream", "shop-logs") as receiver, serve_names(root):
@@ -267,6 +269,7 @@ def check_firelens(checks, root, folder, command):
     )
 
 
+# Checklist: firelens 27
 def check_default(checks, root, folder, command, default):
     """Starts the image as `docker run` would, outside FireLens and as a user without rights."""
     (root / CONFIG).write_text(default)

@@ -261,6 +261,7 @@ async fn what_memory_has_no_room_for_is_read_back_in_order() {
     assert_eq!(bench.disk.figures().behind_bytes, 0);
 }
 
+/// Checklist: engine 48
 #[tokio::test]
 async fn beyond_its_limit_an_output_loses_the_oldest_and_they_are_counted() {
     let folder = tempfile::tempdir().unwrap();

@@ -60,6 +60,7 @@ fn with_tokens(head: &str) -> Reply {
 }
 
 /// firelens 35.
+/// Checklist: firelens 35
 #[tokio::test]
 async fn zone_and_id_are_appended_by_default_and_asked_for_with_one_token() {
     let fake = Fake::start(with_tokens).await;
@@ -171,6 +172,7 @@ async fn a_token_that_has_died_is_renewed_at_once() {
     assert_eq!(filtered(&fake, &[]).await, expected);
 }
 
+/// Checklist: firelens 35
 #[tokio::test]
 async fn what_is_not_to_be_had_is_left_out_and_events_pass() {
     let wait = ("metadata_wait", "1");

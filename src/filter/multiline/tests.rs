@@ -26,7 +26,7 @@ fn part(id: &str, text: &str, last: &str) -> String {
 
 const NOTHING: [&str; 0] = [];
 
-/// Checklist: filters 62, 63
+/// Checklist: filters 62, 63; firelens 8
 #[test]
 fn parts_become_a_line_in_the_place_of_the_last() {
     let mut stand = stand(PARTIAL);
@@ -40,7 +40,7 @@ fn parts_become_a_line_in_the_place_of_the_last() {
     assert_eq!((stand.operator.held(), stand.operator.due()), (0, None));
 }
 
-/// Checklist: filters 64
+/// Checklist: filters 64; firelens 8
 #[test]
 fn parts_without_a_last_one_go_when_they_have_waited_long_enough() {
     let mut stand = stand(PARTIAL);

@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(Kind::of(b""), None);
     }
 
+    /// Checklist: engine 59
     #[test]
     fn a_path_is_a_tag() {
         for (path, expected) in [

@@ -406,6 +406,7 @@ mod tests {
         assert_eq!(kept[1].1, b"\x81\xabREMOTE_ADDR\xa810.0.0.1");
     }
 
+    /// Checklist: engine 59
     #[tokio::test]
     async fn what_is_wrong_with_a_request_leaves_nothing_behind() {
         for (request, status) in [

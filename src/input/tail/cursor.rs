@@ -249,6 +249,7 @@ mod tests {
         file
     }
 
+    /// Checklist: engine 57
     #[test]
     fn whole_lines_come_without_their_ends() {
         let (file, mut cursor) = (file("one\ntwo\r\n\n\r\nbeg"), Cursor::default());
@@ -271,6 +272,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 57
     #[test]
     fn a_long_line_costs_itself_or_is_cut() {
         let text = "a\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\nb\n12345678901\n1234567890\n";

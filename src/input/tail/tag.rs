@@ -96,6 +96,7 @@ mod tests {
         tag.map(|tag| String::from_utf8(tag).unwrap())
     }
 
+    /// Checklist: engine 57
     #[test]
     fn a_star_is_the_path_with_dots() {
         for (rule, path, expected) in [

@@ -127,6 +127,7 @@ async fn lines_of_all_files_come_in_their_order() {
     running.stop().await;
 }
 
+/// Checklist: engine 57
 #[tokio::test]
 async fn what_was_there_before_the_start_is_not_read_unless_asked_for() {
     let rig = Rig::new();
@@ -140,6 +141,7 @@ async fn what_was_there_before_the_start_is_not_read_unless_asked_for() {
     running.stop().await;
 }
 
+/// Checklist: engine 57
 #[tokio::test]
 async fn files_are_followed_through_renames_truncation_and_removal() {
     for inotify in ["on", "off"] {

@@ -338,6 +338,7 @@ mod tests {
         assert_eq!(found, tally, "{text}");
     }
 
+    /// Checklist: engine 58
     #[test]
     fn json_values_need_nothing_between_them() {
         let text = " {\"a\":1}\n{\"b\":{}}{\"c\":[1,\n2]}\r\n\t[1,\"x\"] ";
@@ -350,6 +351,7 @@ mod tests {
         check(&Format::Json, 100, text, &expected, Tally::default());
     }
 
+    /// Checklist: engine 58
     #[test]
     fn what_is_no_json_costs_its_own_line() {
         let two = Tally {
@@ -435,6 +437,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 58
     #[test]
     fn lines_are_kept_as_they_are_and_empty_ones_are_none() {
         let expected = [
@@ -499,6 +502,7 @@ mod tests {
         );
     }
 
+    /// Checklist: engine 58
     #[test]
     fn an_incomplete_end_waits() {
         let mut framing = Framing::new(&lines("\n"), 100, None);

@@ -428,9 +428,10 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// Checklist: engine 67; firelens 3
     #[test]
     fn strings_are_escaped_as_fluent_bit_does() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 11] = [
             (b"q\"\\\n\t\x01/", r#""q\"\\\n\t\u0001/""#),
             (
                 "\u{e9}\u{4e2d}\u{1f600}".as_bytes(),
@@ -441,6 +442,11 @@ mod tests {
                 r#""sixteen bytes in a row, then \u007f""#,
             ),
             (b"ab\xffcd", r#""ab\ufffdcd""#),
+            (b"A\xc3B", r#""A\ufffdB""#),
+            (b"\x80x", r#""\ufffdx""#),
+            (b"\xc0\xaf", r#""\ufffd\ufffd""#),
+            (b"\xf4\x90\x80\x80z", r#""\ufffd\ufffd\ufffd\ufffdz""#),
+            ("\u{2028}\u{8}\u{c}\r".as_bytes(), r#""\u2028\b\f\r""#),
             (b"end \xe2\x82", r#""end \ufffd""#),
             (b"\xed\xa0\x80z", r#""\ufffd\ufffd\ufffdz""#),
         ];
@@ -449,6 +455,7 @@ mod tests {
         }
     }
 
+    /// Checklist: engine 67
     #[test]
     fn text_beyond_ascii_stays_when_asked() {
         let mut out = Vec::new();
@@ -457,14 +464,22 @@ mod tests {
         }
         .value(&string("\u{e9}\u{1f600}\n".as_bytes()), &mut out);
         assert_eq!(out, "\"\u{e9}\u{1f600}\\n\"".as_bytes());
+        out.clear();
+        Json {
+            escape_unicode: false,
+        }
+        .value(&string(b"A\xffB\xc3C end\xe2\x82"), &mut out);
+        assert_eq!(out, "\"A\u{fffd}B\u{fffd}C end\u{fffd}\"".as_bytes());
     }
 
+    /// Checklist: engine 66
     #[test]
     fn floats_read_as_c_prints_them() {
         let cases = [
             (1.0, "1.0"),
             (-0.0, "-0.0"),
             (1e16, "10000000000000000.0"),
+            (9_223_372_036_854_774_784.0, "9223372036854774784.0"),
             (9.3e18, "9.3e+18"),
             (0.1, "0.1"),
             (1e-7, "1e-07"),
@@ -481,7 +496,7 @@ mod tests {
         }
     }
 
-    /// Checklist: outputs 7
+    /// Checklist: outputs 7; engine 68
     #[test]
     fn a_repeated_key_is_written_once_with_its_last_value() {
         assert_eq!(
@@ -500,6 +515,7 @@ mod tests {
         assert_eq!(plain(&map), r#"{"key":65535}"#);
     }
 
+    /// Checklist: engine 66
     #[test]
     fn odd_values_stay_json() {
         assert_eq!(
@@ -507,6 +523,16 @@ mod tests {
             r#"{"1":null,"true":"\\x80"}"#
         );
         assert_eq!(plain(&[0x92, 0x90, 0x80]), "[[],{}]");
+        let extremes = [
+            &[0x92, 0xcf][..],
+            &u64::MAX.to_be_bytes(),
+            &[0xd3],
+            &i64::MIN.to_be_bytes(),
+        ];
+        assert_eq!(
+            plain(&extremes.concat()),
+            "[18446744073709551615,-9223372036854775808]"
+        );
     }
 
     proptest::proptest! {

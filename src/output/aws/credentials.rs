@@ -364,7 +364,7 @@ mod tests {
         );
     }
 
-    /// Checklist: outputs 39
+    /// Checklist: outputs 39; firelens 32
     #[test]
     fn the_refresh_comes_ahead_of_the_end_and_is_spread() {
         let now = SystemTime::UNIX_EPOCH;

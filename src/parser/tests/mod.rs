@@ -424,7 +424,7 @@ fn what_makes_no_parser_is_refused() {
     );
 }
 
-/// Checklist: filters 46
+/// Checklist: filters 46; engine 23
 #[test]
 fn two_parsers_of_one_name_are_refused_and_names_have_a_case() {
     let sections = [("json", "json"), ("JSON", "json"), ("json", "ltsv")].map(|(name, format)| {

@@ -137,6 +137,7 @@ mod tests {
         Family::new("x_seconds", Kind::Histogram, "a\\b\nc").with(&labels, Value::Spread(spread))
     }
 
+    /// Checklist: engine 55
     #[test]
     fn a_histogram_is_written_as_prometheus_wants_it() {
         assert_eq!(
