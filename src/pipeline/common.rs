@@ -63,7 +63,7 @@ pub(super) fn accept(settings: &mut Settings<'_>, kind: SectionKind) {
 
 /// `tls` and what belongs to it, of an output that does not ask for them. To be called after the output has asked.
 pub(super) fn accept_tls(settings: &mut Settings<'_>) {
-    if settings.keys().contains(&"tls") {
+    if settings.knows("tls") {
         return;
     }
     if settings.flag("tls", false) {

@@ -391,6 +391,11 @@ impl<'a> Settings<'a> {
             .extend(keys.iter().map(|&key| (key, Use::NoEffect)));
     }
 
+    /// Whether a key was asked for so far, or taken for known.
+    pub fn knows(&self, key: &str) -> bool {
+        self.known.contains_key(key)
+    }
+
     /// The keys asked for so far that have an effect, for a help text.
     pub fn keys(&self) -> Vec<&'static str> {
         let effective = self
