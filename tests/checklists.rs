@@ -99,12 +99,6 @@ fn listed(chapter: &str, mistakes: &mut Vec<String>) -> BTreeSet<u32> {
 fn every_number_of_the_checklists_is_cited_by_a_test_or_listed() {
     let mut mistakes = Vec::new();
     for (chapter, last) in CHAPTERS {
-        if !root()
-            .join(format!("tests/checklists/{chapter}.txt"))
-            .exists()
-        {
-            continue;
-        }
         let mut answered = cited(chapter, &mut mistakes);
         answered.extend(listed(chapter, &mut mistakes));
         for number in 1..=*last {
