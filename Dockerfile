@@ -1,4 +1,5 @@
-# Sluice as a FireLens container: one static binary, CA roots, and the paths that task definitions name.
+# Sluice as a FireLens container: one static binary, CA roots, the paths that task definitions name, and the few commands that their
+# health checks and `command` lines are made of.
 # Builds natively on amd64 and arm64: docker buildx build --platform linux/amd64,linux/arm64 .
 
 FROM rust:1.96-bookworm AS build
@@ -14,7 +15,15 @@ RUN --mount=type=cache,target=/src/target \
         --config 'target."cfg(target_env = \"gnu\")".rustflags = ["-C", "target-feature=+crt-static"]' \
     && install -D -m 0755 "target/$target/release/sluice" /image/fluent-bit/bin/fluent-bit
 
-# The final image has no shell to make folders with, so its whole tree is laid out here.
+# Sluice itself needs nothing of this. Task definitions in use have health checks with `sh`, `nc` and `curl`, and an image without
+# them would be called unhealthy and stopped. One static program is the shell and the rest; curl comes with its libraries.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends busybox-static curl \
+    && install -D -m 0755 -t /image/bin /bin/busybox \
+    && for applet in $(busybox --list); do [ "$applet" = busybox ] || ln -s busybox "/image/bin/$applet"; done \
+    && cp --dereference --parents /usr/bin/curl $(ldd /usr/bin/curl | grep -o '/[^ ]*') /image
+
+# The whole tree of the final image is laid out here, in one layer.
 RUN mkdir -p /image/fluent-bit/log /image/usr/local/bin /image/var/log /image/var/run \
     && install -d -m 1777 /image/tmp \
     && ln -s /fluent-bit/bin/fluent-bit /image/usr/local/bin/sluice \
@@ -22,6 +31,10 @@ RUN mkdir -p /image/fluent-bit/log /image/usr/local/bin /image/var/log /image/va
     && install -D -m 0644 -t /image/fluent-bit/etc config/parsers*.conf \
     && install -D -m 0644 -t /image/fluent-bit/parsers config/parsers*.conf \
     && install -D -m 0644 -t /image/fluent-bit/configs config/configs/*.conf \
+    && install -D -m 0644 -t /image/fluent-bit/filters config/filters/*.lua \
+    && install -D -m 0644 -t /image/ecs config/ecs/*.conf \
+    && install -m 0755 config/entrypoint.sh /image/entrypoint.sh \
+    && /image/fluent-bit/bin/fluent-bit --version >/image/AWS_FOR_FLUENT_BIT_VERSION \
     && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
 
 FROM scratch

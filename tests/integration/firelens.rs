@@ -43,9 +43,26 @@ fn planned(path: &Path) -> (usize, Vec<String>) {
         ("AWS_REGION", "eu-west-1"),
         ("ECS_CLUSTER", "prod"),
         ("ECS_TASK_ID", "0123"),
+        (
+            "ECS_TASK_ARN",
+            "arn:aws:ecs:eu-west-1:111122223333:task/prod/0123",
+        ),
+        ("ECS_TASK_DEFINITION", "shop:7"),
+        ("TASK_ID", "0123"),
         ("HOSTNAME", "ip-10-0-0-1"),
         ("FLUENT_BIT_METRICS_LOG_REGION", "eu-west-1"),
         ("FLUENT_BIT_METRICS_LOG_GROUP", "metrics"),
+        ("PARSER_NAME", "json"),
+        ("FIREHOSE_REGION", "eu-west-1"),
+        ("DELIVERY_STREAM", "logs"),
+        ("KINESIS_REGION", "eu-west-1"),
+        ("STREAM", "logs"),
+        ("BUCKET", "logs"),
+        ("S3_REGION", "eu-west-1"),
+        ("ES_ENDPOINT", "search-logs.eu-west-1.es.amazonaws.com"),
+        ("ES_REGION", "eu-west-1"),
+        ("INDEX", "logs"),
+        ("TYPE", "_doc"),
         ("URI_1", "/ingest?key=a#b%20{c}"),
         ("apikey_1", "p#1%40{x}"),
         ("apiKey_1", "k"),
@@ -122,26 +139,40 @@ fn containers_may_stand_in_any_order_and_be_many() {
 fn the_files_that_the_image_offers_for_inclusion_are_good() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let folder = tempfile::tempdir().unwrap();
-    let mut count = 0;
-    for entry in std::fs::read_dir(root.join("configs")).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let parsers = root.join("parsers.conf");
-        let text = text.replace(
-            "/fluent-bit/parsers/parsers.conf",
-            parsers.to_str().unwrap(),
-        );
-        let main = folder.path().join("main.conf");
+    let image = folder.path().to_str().unwrap();
+    let parsers = root.join("parsers.conf");
+    let mut offered = Vec::new();
+    for part in ["configs", "ecs"] {
+        std::fs::create_dir(folder.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(root.join(part)).unwrap() {
+            let entry = entry.unwrap();
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let text = text.replace(
+                "/fluent-bit/parsers/parsers.conf",
+                parsers.to_str().unwrap(),
+            );
+            let file = folder.path().join(part).join(entry.file_name());
+            std::fs::write(&file, text.replace("/fluent-bit", image)).unwrap();
+            offered.push(file);
+        }
+    }
+    let main = folder.path().join("main.conf");
+    for file in &offered {
+        let text = std::fs::read_to_string(file).unwrap();
+        let named = |parsers: &Path| format!("[SERVICE]\n    Parsers_File {}\n", parsers.display());
+        let mut head = String::new();
+        if text.contains("PARSER_NAME") {
+            head = named(&parsers);
+        }
         // A file of parsers is named, the others are included.
-        let head = if text.contains("[PARSER]") {
-            "[SERVICE]\n    Parsers_File part.conf\n"
+        if text.contains("[PARSER]") {
+            head = named(file);
         } else {
-            "@INCLUDE part.conf\n"
-        };
-        std::fs::write(folder.path().join("part.conf"), text).unwrap();
+            writeln!(head, "@INCLUDE {}", file.display()).unwrap();
+        }
         std::fs::write(&main, head).unwrap();
         let errors = errors(&main);
-        assert!(errors.is_empty(), "{errors:#?}");
-        count += 1;
+        assert!(errors.is_empty(), "{}: {errors:#?}", file.display());
     }
-    assert_eq!(count, 4);
+    assert_eq!(offered.len(), 15);
 }

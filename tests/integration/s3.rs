@@ -94,6 +94,35 @@ fn a_bucket_that_fails_gets_everything_in_the_end_and_once() {
     assert_eq!(text, "one\ntwo\n");
 }
 
+/// Checklist: outputs 44
+#[test]
+fn what_is_given_up_is_kept_aside_or_deleted_as_set() {
+    for (action, kept) in [("quarantine", "line\n"), ("delete", "")] {
+        let (bucket, store) = (Bucket::failing(usize::MAX), tempfile::tempdir().unwrap());
+        let settings = [
+            ("upload_timeout", "1s"),
+            ("retry_limit", "no_retries"),
+            ("retry_exhausted_action", action),
+        ];
+        let router = router(&bucket, store.path(), &settings);
+        store_frame(&router, Frame::new("t").log("line"));
+        router.process.says("retry_limit is used up");
+        let mut texts = String::new();
+        let mut folders = vec![store.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|kind| kind == "data") {
+                    texts += &std::fs::read_to_string(path).unwrap();
+                }
+            }
+        }
+        assert_eq!(texts, kept, "{action}");
+    }
+}
+
 /// Checklist: outputs 43
 #[test]
 fn an_upload_in_parts_goes_on_after_a_kill_and_holds_everything_in_order() {

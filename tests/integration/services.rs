@@ -180,3 +180,41 @@ fn outputs_of_metrics_are_read_and_get_no_records() {
     let labels = "name=\"prometheus_remote_write.1\",reason=\"refused\"";
     assert_eq!(router.counter("sluice_dropped_records_total", labels), 0);
 }
+
+/// Checklist: firelens 33
+#[test]
+fn requests_to_aws_carry_the_name_that_dashboards_look_for() {
+    let plugins: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "cloudwatch_logs",
+            &[("log_group_name", "g"), ("log_stream_name", "s")],
+        ),
+        ("kinesis_firehose", &[("delivery_stream", "d")]),
+        ("kinesis", &[("stream", "d")]),
+        ("s3", &[("bucket", "b"), ("upload_timeout", "1s")]),
+    ];
+    for (plugin, settings) in plugins {
+        for (extra, suffix) in [(None, "-of-all"), (Some("of this"), "-of-this")] {
+            let server = Server::start(|_| (200, ""));
+            let store = tempfile::tempdir().unwrap();
+            let endpoint = format!("http://{}", server.address);
+            let mut common = vec![("Match", "*"), ("endpoint", &*endpoint), ("region", "r")];
+            common.extend(extra.map(|extra| ("extra_user_agent", extra)));
+            common.extend((plugin == "s3").then(|| ("store_dir", store.path().to_str().unwrap())));
+            let router = Router::new()
+                .environment("FLB_AWS_USER_AGENT", "of-all")
+                .forward(&[])
+                .section("OUTPUT", plugin, &[&common, settings].concat())
+                .start();
+            router.connect().send(&Frame::new("app").log("line"));
+            let head = eventually(
+                plugin,
+                || router.process.text(),
+                || server.taken().first().map(|request| request.head.clone()),
+            );
+            let agent = head.lines().find(|line| line.starts_with("user-agent: "));
+            let name = format!("aws-fluent-bit-plugin{suffix}");
+            assert!(agent.is_some_and(|agent| agent.contains(&name)), "{head}");
+        }
+    }
+}

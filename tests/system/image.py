@@ -20,7 +20,32 @@ import support
 BINARY = "fluent-bit/bin/fluent-bit"
 CONFIG = "fluent-bit/etc/fluent-bit.conf"
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+FILES = [
+    BINARY,
+    CONFIG,
+    CA_BUNDLE,
+    "usr/local/bin/sluice",
+    "entrypoint.sh",
+    "AWS_FOR_FLUENT_BIT_VERSION",
+    "fluent-bit/etc/parsers.conf",
+    "fluent-bit/parsers/parsers.conf",
+    "fluent-bit/configs/parse-json.conf",
+    "fluent-bit/filters/replace_dots.lua",
+    "ecs/service.conf",
+]
 FOLDERS = ["fluent-bit/log", "var/run", "var/log", "tmp"]
+# As task definitions have them behind CMD-SHELL; AWS's documentation names the first three.
+HEALTH_CHECKS = [
+    """echo '{"health": "check"}' | nc 127.0.0.1 8877 || exit 1""",
+    "curl -f http://127.0.0.1:2020/api/v1/uptime || exit 1",
+    "curl -f http://127.0.0.1:2020/api/v1/health || exit 1",
+    "/fluent-bit/bin/fluent-bit --health",
+]
+# The `command` of AWS's own examples.
+COMMAND = (
+    "echo -n 'AWS for Fluent Bit Container Image Version ' && cat /AWS_FOR_FLUENT_BIT_VERSION && exec /fluent-bit/bin/fluent-bit "
+    "-e /fluent-bit/firehose.so -e /fluent-bit/cloudwatch.so -e /fluent-bit/kinesis.so -c /fluent-bit/etc/fluent-bit.conf"
+)
 TASK = "0123456789abcdef0123456789abcdef"
 METADATA = {
     "ec2_instance_id": "i-0abc1234567890def",
@@ -35,7 +60,7 @@ NOBODY = 65534
 
 
 def generated_config(port, ca_file):
-    """The agent's file; only `endpoint` and `tls.ca_file` are added."""
+    """The agent's file, with `config-file-value` set; only `endpoint` and `tls.ca_file` are added."""
 
     def destination(host):
         return f"endpoint https://{host}:{port}\n    tls.ca_file {ca_file}"
@@ -57,6 +82,8 @@ def generated_config(port, ca_file):
     Tag firelens-healthcheck
     Listen 127.0.0.1
     Port 8877
+
+@INCLUDE /fluent-bit/configs/output-metrics-healthcheck.conf
 
 [FILTER]
     Name   grep
@@ -123,8 +150,7 @@ def copy_root(root):
 # Checklist: firelens 21, 25
 def check_contents(checks, root, described):
     """Checks what the image holds and says about itself."""
-    files = [BINARY, CONFIG, CA_BUNDLE, "usr/local/bin/sluice"]
-    missing = [path for path in files if not (root / path).is_symlink() and not (root / path).is_file()]
+    missing = [path for path in FILES if not (root / path).is_symlink() and not (root / path).is_file()]
     missing += [path for path in FOLDERS if not (root / path).is_dir()]
     checks.check("the paths that users depend on are there", not missing, missing)
     size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
@@ -193,10 +219,13 @@ def process_one(router):
     return int(support.wait_until(children.read_text, 5, "the container's first process"))
 
 
-def health(router):
-    """What the image's health check says, run where an engine would run it: in the router's container."""
+def check_health(checks, router):
+    """Runs each health check where an engine would run it: in the router's container."""
     here = ["nsenter", f"--target={router.pid}", "--pid", "--mount", "--root", "--wd=/"]
-    return run([*here, f"/{BINARY}", "--health"])
+    for command in HEALTH_CHECKS:
+        healthy = run([*here, "/bin/sh", "-c", command])
+        name = f"the health check says yes while it runs: {command.split(maxsplit=1)[0]}"
+        checks.check(name, healthy.returncode == 0, f"status {healthy.returncode} {healthy.stderr.strip()}")
 
 
 def send_logs(root):
@@ -239,7 +268,7 @@ def check_delivery(checks, receiver):
     )
 
 
-# Checklist: firelens 1, 7, 22
+# Checklist: firelens 1, 7, 22, 24
 def check_firelens(checks, root, folder, command):
     """Starts the image's command on the generated configuration, as ECS does, and follows records to the sink."""
     with sink.running(folder, "--delivery-stream", "shop-logs") as receiver, serve_names(root):
@@ -251,12 +280,7 @@ def check_firelens(checks, root, folder, command):
             took = router.wait_until_listening(root / "var/run/fluent.sock")
             print(f"     it listens {took * 1000:.0f} ms after the start, unshare and polling included")
             send_logs(root)
-            healthy = health(router)
-            checks.check(
-                "the health check says yes while it runs",
-                healthy.returncode == 0,
-                f"status {healthy.returncode} {healthy.stderr.strip()}",
-            )
+            check_health(checks, router)
             status, took = router.stop(within=30)
             checks.check("SIGTERM ends it with status 0", status == 0, f"status {status} after {took:.1f} s")
             print(f"     {router.last_line()}")
@@ -269,16 +293,17 @@ def check_firelens(checks, root, folder, command):
     )
 
 
-# Checklist: firelens 27
-def check_default(checks, root, folder, command, default):
-    """Starts the image as `docker run` would, outside FireLens and as a user without rights."""
+# Checklist: firelens 23, 27
+def check_starts(checks, root, folder, default, commands):
+    """Starts the image as `docker run` would, outside FireLens and as a user without rights, with commands that are in use."""
     (root / CONFIG).write_text(default)
-    with support.router(folder, default, contained(root, *command, user=NOBODY)) as router:
-        router.pid = process_one(router)
-        took = router.wait_until_listening(24224)
-        status, _ = router.stop(within=10)
-    name = "the default configuration listens on 24224, also as another user, and stops"
-    checks.check(name, status == 0, f"listens after {took * 1000:.0f} ms, status {status}")
+    for command in commands:
+        with support.router(folder, default, contained(root, *command, user=NOBODY)) as router:
+            router.pid = process_one(router)
+            took = router.wait_until_listening(24224)
+            status, _ = router.stop(within=10)
+        name = f"it listens on 24224 as another user, and stops, begun with {' '.join(command)[:40]}"
+        checks.check(name, status == 0, f"listens after {took * 1000:.0f} ms, status {status}")
 
 
 def test(checks):
@@ -299,7 +324,8 @@ def test(checks):
         )
         support.enter_private_network()
         check_firelens(checks, root, folder, described["Cmd"])
-        check_default(checks, root, folder, described["Cmd"], default)
+        commands = [described["Cmd"], ["/entrypoint.sh"], ["/bin/sh", "-c", COMMAND]]
+        check_starts(checks, root, folder, default, commands)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Runs inside a bare Debian 12 root and makes it stand in for the Rust image that the Dockerfile begins with, out of Debian
-# packages alone: cargo, rustc, and a C compiler with the C library's static half.
+# packages alone: cargo, rustc, and a C compiler with the C library's static half. What the Dockerfile installs is there already,
+# since its build has no network.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
 apt-get update -q
-apt-get install -q -y --no-install-recommends ca-certificates cargo-web gcc libc6-dev
+apt-get install -q -y --no-install-recommends busybox-static ca-certificates cargo-web curl gcc libc6-dev
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 

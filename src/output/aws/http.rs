@@ -29,17 +29,20 @@ impl Transport {
         Self(HttpWay::read(settings, IDLE_TIMEOUT))
     }
 
-    /// Makes the client, as the SDK wants it and as what it stands on; both share their connections.
-    pub(super) fn client(&self) -> (SharedHttpClient, SharedHttpConnector) {
+    /// Makes the client, as the SDK wants it and as what it stands on; both share their connections. Every request names the `agent`.
+    pub(super) fn client(&self, agent: &str) -> (SharedHttpClient, SharedHttpConnector) {
         let client = Arc::new(self.0.client());
+        let agent: Arc<str> = agent.into();
         let patience = self.0.io_timeout().unwrap_or(ANSWER_TIMEOUT);
         let connector = SharedHttpConnector::new(Connector {
             client: Arc::clone(&client),
+            agent: Arc::clone(&agent),
             limit: patience,
         });
         let shared = http_client_fn(move |settings, _| {
             SharedHttpConnector::new(Connector {
                 client: Arc::clone(&client),
+                agent: Arc::clone(&agent),
                 limit: limit(settings).unwrap_or(patience),
             })
         });
@@ -57,11 +60,15 @@ fn limit(settings: &HttpConnectorSettings) -> Option<Duration> {
 #[derive(Debug)]
 struct Connector {
     client: Arc<HttpClient<SdkBody>>,
+    agent: Arc<str>,
     limit: Duration,
 }
 
 impl HttpConnector for Connector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        // In place of the SDK's own, which it repeats in another header. Neither is signed.
+        let headers = request.headers_mut();
+        headers.insert("user-agent", self.agent.to_string());
         let (client, limit) = (Arc::clone(&self.client), self.limit);
         HttpConnectorFuture::new(async move {
             // The body is shared, not copied, and what streams is not kept.

@@ -169,7 +169,8 @@ impl Aws {
     /// # Errors
     /// What in the TLS settings cannot be used, or why the region is not known.
     async fn load(&self) -> Result<Session, String> {
-        let (http, connector) = self.transport.client();
+        let agent = sanitised(&self.agent);
+        let (http, connector) = self.transport.client(&agent);
         let region = self.region.find(self.profile.as_deref()).await?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
@@ -181,7 +182,7 @@ impl Aws {
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                     .build(),
             );
-        if let Ok(agent) = AppName::new(sanitised(&self.agent)) {
+        if let Ok(agent) = AppName::new(agent) {
             loader = loader.app_name(agent);
         }
         if let Some(profile) = &self.profile {
@@ -200,7 +201,6 @@ impl Aws {
         Ok(Session {
             config: config.build(),
             endpoint: self.endpoint.clone(),
-            agent: sanitised(&self.agent),
             region,
             connector,
             vault,
@@ -272,7 +272,6 @@ pub(super) fn read_url(
 pub(super) struct Session {
     config: SdkConfig,
     endpoint: Option<String>,
-    agent: String,
     region: String,
     connector: SharedHttpConnector,
     vault: Arc<Vault>,
@@ -378,9 +377,8 @@ fn user_agent_suffix() -> Option<String> {
     let variables = Variables::from_process();
     match variables.get("FLB_AWS_USER_AGENT") {
         Some(suffix) if !suffix.is_empty() => Some(suffix.to_owned()),
-        _ => variables
-            .get("ECS_CONTAINER_METADATA_URI_V4")
-            .map(|_| "ecs".to_owned()),
+        _ if variables.get("ECS_CONTAINER_METADATA_URI_V4").is_some() => Some("ecs".to_owned()),
+        _ => (variables.get("k8s") == Some("enabled")).then(|| "k8s".to_owned()),
     }
 }
 

@@ -22,7 +22,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HOST};
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use hyper::body::Frame;
 
@@ -274,11 +274,8 @@ impl Signed {
             let value = http::HeaderValue::from_str(&value).map_err(|error| wrong(&error))?;
             request.headers_mut().insert(name, value);
         }
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_LENGTH, call.body.length().into());
-        if let Ok(agent) = session.agent.parse() {
-            headers.insert(USER_AGENT, agent);
-        }
+        let length = call.body.length().into();
+        request.headers_mut().insert(CONTENT_LENGTH, length);
         HttpRequest::try_from(request).map_err(|error| wrong(&error))
     }
 

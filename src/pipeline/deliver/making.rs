@@ -1,8 +1,9 @@
 //! Destinations that are missing, such as log streams, are made before a request goes to them: at the rate that the service grants
 //! for that, which it counts apart, and beside the requests to destinations that exist.
 //!
-//! Whether a destination exists is found by sending to it. Where the last new one had to be made, the next new one is made first: that
-//! spares a request for nothing for each of thousands of streams.
+//! Whether a destination exists is found by sending to it. Where the last new one had to be made, the next new ones are made first: that
+//! spares a request for nothing for each of thousands of streams. A few of them may turn out to exist, such as those that were forgotten
+//! among thousands, before it is found by sending again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,13 +21,16 @@ use crate::output::{Answer, Destination, Output, Prepared};
 /// Destinations that are made at the same time.
 const AT_ONCE: usize = 4;
 
+/// New destinations in a row that have to exist, after one that had to be made, before it is no longer expected of the next.
+const DOUBTS: u8 = 4;
+
 /// The destinations of an output that are being made.
 pub(super) struct Making {
     /// How often one may be made; other outputs may have the same.
     throttle: Arc<Throttle>,
     tasks: JoinSet<Attempt>,
-    /// The last new destination had to be made.
-    expects_new: bool,
+    /// How many new destinations more have to exist before it is no longer expected that the next has to be made.
+    expects_new: u8,
 }
 
 /// An attempt to make one.
@@ -44,7 +48,7 @@ impl Making {
                 .made_as()
                 .map_or_else(Arc::default, |name| throttles.of(name)),
             tasks: JoinSet::new(),
-            expects_new: false,
+            expects_new: 0,
         }
     }
 
@@ -67,7 +71,7 @@ impl Making {
     pub(super) fn is_needed(&self, lane: &Lane) -> bool {
         match lane.presence {
             Presence::Missing | Presence::BeingMade => true,
-            Presence::Untried => self.expects_new,
+            Presence::Untried => self.expects_new > 0,
             Presence::Made | Presence::Assumed => false,
         }
     }
@@ -114,7 +118,10 @@ impl Deliver {
         match attempt.outcome {
             Ok(prepared) => {
                 lane.presence = Presence::Made;
-                self.making.expects_new = prepared == Prepared::Made;
+                self.making.expects_new = match prepared {
+                    Prepared::Made => DOUBTS,
+                    Prepared::Found => self.making.expects_new.saturating_sub(1),
+                };
                 self.making.throttle.succeed(now);
             }
             Err(Answer::Again {
@@ -129,7 +136,7 @@ impl Deliver {
             Err(answer) => {
                 // Somebody else may make it, so it is tried before the next attempt.
                 lane.presence = Presence::Assumed;
-                self.making.expects_new = false;
+                self.making.expects_new = 0;
                 let pieces = lane.queue.take(self.delivery.output.limits().events);
                 let why = answer.why().unwrap_or("it cannot be made");
                 self.retry(index, pieces, Failure::whole(), why);
