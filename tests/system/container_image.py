@@ -5,6 +5,7 @@ The crates come from a folder that `cargo vendor` fills from the lock file.
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ STORAGE = support.WORK / "containers"
 # Where buildah keeps, among others, the cache that the Dockerfile mounts over /src/target.
 TEMPORARY = STORAGE / "tmp"
 VENDOR = support.WORK / "vendor"
+STAND_IN = "stand_in_rust.sh"
 
 
 def buildah(*arguments, output=None):
@@ -82,27 +84,28 @@ def provision(root):
     if os.path.exists("/etc/apt/sources.list"):
         shutil.copy("/etc/apt/sources.list", root / "etc" / "apt")
     shutil.copy("/etc/resolv.conf", root / "etc")
-    script = root / "stand_in_rust.sh"
-    shutil.copy(support.HERE / script.name, script)
+    script = root / STAND_IN
+    shutil.copy(support.HERE / STAND_IN, script)
     subprocess.run(["mount", "--bind", "/proc", root / "proc"], check=True)
     try:
-        subprocess.run(["chroot", root, "/" + script.name], check=True)
+        subprocess.run(["chroot", root, f"/{STAND_IN}"], check=True)
     finally:
         subprocess.run(["umount", root / "proc"], check=True)
         script.unlink()
 
 
 def ensure_base():
-    """Makes the base image unless it is there already."""
+    """Makes the base image unless it is there already, as the script of today makes it."""
     name = "localhost/" + base_name()
-    if buildah("images", "--quiet", "--filter", f"reference={name}"):
+    label = "script=" + hashlib.sha256((support.HERE / STAND_IN).read_bytes()).hexdigest()
+    if buildah("images", "--quiet", "--filter", f"reference={name}", "--filter", f"label={label}"):
         return
     # What was compiled with the standard library of an earlier base is of no use with this one.
     shutil.rmtree(TEMPORARY, ignore_errors=True)
     with working_container("scratch") as container:
         with mounted(container) as root:
             provision(root)
-        buildah("config", "--env", "CARGO_HOME=/usr/local/cargo", "--env", "CARGO_NET_OFFLINE=true", container)
+        buildah("config", "--label", label, "--env", "CARGO_HOME=/usr/local/cargo", "--env", "CARGO_NET_OFFLINE=true", container)
         buildah("commit", "--quiet", container, name)
 
 
