@@ -55,6 +55,7 @@ async fn take(mut lines: Receiver<Line>, context: &Context) {
         let Some(line) = line else { return };
         let record = record(&line);
         let permit = tokio::select! {
+            biased;
             permit = ingest.permit(record.len()) => permit,
             () = reached(&mut phase, Phase::Close) => return,
         };

@@ -45,10 +45,9 @@ impl Format {
             "format",
             &["out_file", "plain", "csv", "ltsv", "template", "msgpack"],
         );
-        let delimiter = settings.text("delimiter").map(delimiter);
-        let label_delimiter = settings
-            .text("label_delimiter")
-            .map_or_else(|| ":".to_owned(), self::delimiter);
+        let usual = if name == Some("ltsv") { "\t" } else { "," };
+        let delimiter = delimiter(settings, "delimiter", usual);
+        let label_delimiter = self::delimiter(settings, "label_delimiter", ":");
         let has_head = settings.flag("csv_column_names", false);
         let template = settings
             .text("template")
@@ -56,11 +55,11 @@ impl Format {
         match name {
             Some("plain") => Self::Plain,
             Some("csv") => Self::Csv {
-                delimiter: delimiter.unwrap_or_else(|| ",".to_owned()),
+                delimiter,
                 has_head,
             },
             Some("ltsv") => Self::Ltsv {
-                delimiter: delimiter.unwrap_or_else(|| "\t".to_owned()),
+                delimiter,
                 label_delimiter,
             },
             Some("template") => Self::Template(Template::new(&template)),
@@ -75,6 +74,7 @@ impl Format {
             delimiter,
             has_head: true,
         } = self
+            && Pairs::of(event.record).next().is_some()
         {
             out.extend_from_slice(b"timestamp");
             for (key, _) in Pairs::of(event.record) {
@@ -87,7 +87,10 @@ impl Format {
 
     /// Appends one record.
     pub(super) fn row(&self, Item { tag, event }: Item<'_>, json: Json, out: &mut Vec<u8>) {
+        let is_empty = Pairs::of(event.record).next().is_none();
         match self {
+            // A line of a time alone says nothing.
+            Self::Csv { .. } | Self::Ltsv { .. } if is_empty => return,
             Self::OutFile => {
                 let _infallible = write!(
                     out,
@@ -110,13 +113,24 @@ impl Format {
     }
 }
 
-/// A delimiter by its name, or as it stands.
-fn delimiter(text: String) -> String {
+/// Reads a delimiter.
+fn delimiter(settings: &mut Settings<'_>, key: &'static str, default: &str) -> String {
+    let text = settings.text(key);
+    let known = text.as_deref().map(named);
+    if known == Some(None) {
+        let message = "no delimiter; write tab, space or comma";
+        settings.lapse(key, message, "the default is taken");
+    }
+    known.flatten().unwrap_or(default).to_owned()
+}
+
+/// A delimiter by its name.
+fn named(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "tab" | "\\t" => "\t".to_owned(),
-        "space" => " ".to_owned(),
-        "comma" => ",".to_owned(),
-        _ => text,
+        "tab" | "\\t" => Some("\t"),
+        "space" => Some(" "),
+        "comma" => Some(","),
+        _ => None,
     }
 }
 
@@ -242,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_record_leaves_its_time() {
-        assert_eq!(row(&csv(true), &[0x80]), b"1700000000.123456789\n");
+    fn an_empty_record_has_no_line_of_fields() {
+        assert_eq!(row(&csv(true), &[0x80]), b"");
     }
 
     #[test]
@@ -259,15 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_may_be_named() {
+    fn a_delimiter_is_one_of_three() {
         for (text, expected) in [
-            ("TAB", "\t"),
-            ("\\t", "\t"),
-            ("space", " "),
-            ("comma", ","),
-            ("; ", "; "),
+            ("TAB", Some("\t")),
+            ("\\t", Some("\t")),
+            ("space", Some(" ")),
+            ("comma", Some(",")),
+            ("; ", None),
         ] {
-            assert_eq!(delimiter(text.to_owned()), expected);
+            assert_eq!(named(text), expected);
         }
     }
 }

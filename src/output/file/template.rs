@@ -57,9 +57,7 @@ impl Template {
 }
 
 fn value(record: &[u8], name: &str, out: &mut Vec<u8>) {
-    let found = Pairs::of(record)
-        .filter(|(key, _)| read::text(key) == Some(name.as_bytes()))
-        .last();
+    let found = Pairs::of(record).find(|(key, _)| read::text(key) == Some(name.as_bytes()));
     let Some((_, value)) = found else {
         let _infallible = write!(out, "{{{name}}}");
         return;
@@ -95,7 +93,7 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_and_unknown_ones_stay() {
         for (template, expected) in [
-            ("{time} [{b}] {a} {nope}", "1700000000.500000 [8] x {nope}"),
+            ("{time} [{b}] {a} {nope}", "1700000000.500000 [7] x {nope}"),
             ("plain", "plain"),
             ("", ""),
             ("{a", "{a"),

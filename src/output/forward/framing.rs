@@ -63,6 +63,10 @@ impl Framing {
             let message = "time_as_integer and compress exclude each other; leave one out";
             settings.error("time_as_integer", message);
         }
+        if framing.gzip && matches!(framing.tag, Tagging::Made(_)) {
+            let message = "a tag out of records and compress exclude each other; leave one out";
+            settings.error("compress", message);
+        }
         framing
     }
 }

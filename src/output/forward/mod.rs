@@ -79,12 +79,17 @@ impl Output for Forward {
     }
 
     fn destination_of(&self, item: Item<'_>) -> Destination {
-        let made = match &self.framing.tag {
-            Tagging::Made(template) => template.render(item),
-            Tagging::Own | Tagging::Fixed(_) => None,
-        };
+        let mut made = Vec::new();
+        if let Tagging::Made(template) = &self.framing.tag {
+            // What is missing is left out.
+            template.render_into(item, &mut made);
+        }
         Destination {
-            name: made.unwrap_or_else(|| item.tag.to_text().into()).into(),
+            name: if made.is_empty() {
+                item.tag.to_text().into()
+            } else {
+                String::from_utf8_lossy(&made).into()
+            },
             ..Destination::default()
         }
     }

@@ -157,8 +157,14 @@ impl Fields<'_> {
                 };
                 let mut any = false;
                 for (key, inner) in Pairs::of(value) {
-                    if let Some(key) = read::text(key) {
-                        any |= self.add(&[prefix, name, b"_", key].concat(), inner);
+                    let Some(key) = read::text(key) else { continue };
+                    let name = [prefix, name, b"_", key].concat();
+                    if let Ok((_, Value::Nil)) = read::value(inner) {
+                        self.key(&name);
+                        self.out.extend_from_slice(b"null");
+                        any = true;
+                    } else {
+                        any |= self.add(&name, inner);
                     }
                 }
                 return any && name.starts_with(b"_");

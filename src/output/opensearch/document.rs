@@ -16,6 +16,8 @@ use crate::output::template::Template;
 
 /// The index where a template comes to nothing.
 const INDEX: &str = "fluent-bit";
+/// The most bytes of a prefix out of a record.
+const PREFIX_MAX: usize = 128;
 
 /// How documents are made.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ enum Index {
     /// A prefix, perhaps out of the record, and a date.
     Logstash {
         prefix: String,
-        key: Option<Accessor>,
+        key: Option<Template>,
         separator: String,
         format: String,
         /// Of now instead of the event.
@@ -102,7 +104,7 @@ impl Documents {
 fn id(settings: &mut Settings<'_>) -> Id {
     let generate = settings.flag("generate_id", false);
     match settings.text("id_key") {
-        _ if generate => Id::Generated,
+        None if generate => Id::Generated,
         None => Id::None,
         Some(key) => match Accessor::new(&key) {
             Ok(accessor) => Id::Key(accessor),
@@ -152,7 +154,12 @@ impl Index {
         let now = settings.flag("current_time_index", false);
         if settings.flag("logstash_format", false) {
             let key = key.and_then(|key| {
-                Accessor::new(&key)
+                let pattern = if key.starts_with('$') {
+                    key
+                } else {
+                    format!("${key}")
+                };
+                Template::new(&pattern)
                     .map_err(|error| settings.error("logstash_prefix_key", error.to_string()))
                     .ok()
             });
@@ -182,8 +189,15 @@ impl Index {
                 escape(index.as_bytes(), out);
             }
             Self::Template(template) => {
-                let index = template.render(item);
-                escape(index.as_deref().unwrap_or(INDEX).as_bytes(), out);
+                let mut index = Vec::new();
+                // What is missing is left out.
+                template.render_into(item, &mut index);
+                let index = if index.is_empty() {
+                    INDEX.as_bytes()
+                } else {
+                    &index
+                };
+                escape(index, out);
             }
             Self::Logstash {
                 prefix,
@@ -192,9 +206,14 @@ impl Index {
                 format,
                 now,
             } => {
-                let found = key.as_ref().and_then(|key| key.find_in(item.event.record));
-                let prefix = found.and_then(read::text).unwrap_or(prefix.as_bytes());
-                escape(prefix, out);
+                let mut found = Vec::new();
+                if let Some(key) = key {
+                    key.render_into(item, &mut found);
+                    found.truncate(PREFIX_MAX);
+                }
+                let is_unfit = |byte: &u8| byte.is_ascii_control() || b"\"\\".contains(byte);
+                let is_fit = !found.is_empty() && !found.iter().any(is_unfit);
+                escape(if is_fit { &found } else { prefix.as_bytes() }, out);
                 escape(separator.as_bytes(), out);
                 let time = if *now {
                     EventTime::now()
@@ -481,7 +500,8 @@ mod tests {
         };
         let record = b"\x81\xa1k\xa1v";
         assert_eq!(index(&[("index", "l-$k")], record), "l-v");
-        assert_eq!(index(&[("index", "l-$none")], record), "fluent-bit");
+        assert_eq!(index(&[("index", "l-$none")], record), "l-");
+        assert_eq!(index(&[("index", "$none")], record), "fluent-bit");
         let logstash = ("logstash_format", "on");
         assert_eq!(index(&[logstash], record), "logstash-2023.11.14");
         let keyed = [
