@@ -18,6 +18,7 @@ mod random;
 mod requests;
 mod room;
 mod slots;
+mod sluice_metrics;
 mod stdin;
 mod stream;
 mod syslog;
@@ -144,6 +145,7 @@ const INPUTS: &[(&str, Build)] = &[
     ("health", health::build),
     ("http", http::build),
     ("random", random::build),
+    ("sluice_metrics", sluice_metrics::build),
     ("stdin", stdin::build),
     ("syslog", syslog::build),
     ("tail", tail::build),

@@ -1,8 +1,10 @@
-//! What inputs ask of the process.
+//! What inputs ask of the process, and what it shows them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+
+use crate::telemetry::RouteLedger;
 
 /// What to do when nothing more will be delivered.
 type LastAct = Box<dyn FnOnce() + Send>;
@@ -11,6 +13,7 @@ type LastAct = Box<dyn FnOnce() + Send>;
 pub struct Requests {
     end: watch::Sender<Option<u8>>,
     last_acts: Mutex<Vec<LastAct>>,
+    outputs: Mutex<Vec<Arc<RouteLedger>>>,
 }
 
 impl Default for Requests {
@@ -18,6 +21,7 @@ impl Default for Requests {
         Self {
             end: watch::Sender::new(None),
             last_acts: Mutex::default(),
+            outputs: Mutex::default(),
         }
     }
 }
@@ -40,6 +44,19 @@ impl Requests {
         let mut end = self.end.subscribe();
         let code = end.wait_for(Option::is_some).await;
         code.ok().and_then(|code| *code).unwrap_or_default()
+    }
+
+    /// Shows the books of the outputs that run from now on.
+    pub fn show(&self, outputs: Vec<Arc<RouteLedger>>) {
+        *self.outputs.lock().unwrap_or_else(PoisonError::into_inner) = outputs;
+    }
+
+    /// The books of the outputs that run.
+    pub fn outputs(&self) -> Vec<Arc<RouteLedger>> {
+        self.outputs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Has `act` called once nothing more will be delivered, before what is left is let go of.

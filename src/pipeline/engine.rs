@@ -217,6 +217,7 @@ impl Engine {
         }
         self.outputs.retire(gone);
         self.ledger.add(self.outputs.ledgers());
+        self.requests.show(self.outputs.ledgers());
         monitor.show(self);
         Ok(change)
     }

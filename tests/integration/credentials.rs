@@ -2,7 +2,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
-use super::support::{ACCESS_KEY, Frame, Router, Running, SECRET_KEY, Sink, ack};
+use super::support::{ACCESS_KEY, Frame, Router, Running, SECRET_KEY, Sink, ack, eventually};
 
 /// Answers every request with the same text and keeps what was asked.
 struct Endpoint {
@@ -25,7 +25,8 @@ impl Endpoint {
                 kept.lock().unwrap().push(head);
                 let length = body.len();
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\
+                     x-aws-ec2-metadata-token-ttl-seconds: 600\r\n\r\n{body}"
                 );
                 stream.write_all(answer.as_bytes()).unwrap();
             }
@@ -35,7 +36,12 @@ impl Endpoint {
 
     /// One that gives the key that the sink takes, for an hour.
     fn of_keys() -> Self {
-        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        Self::of_keys_for(jiff::SignedDuration::from_hours(1))
+    }
+
+    /// The same for some time.
+    fn of_keys_for(time: jiff::SignedDuration) -> Self {
+        let end = jiff::Timestamp::now() + time;
         Self::answering(format!(
             r#"{{"AccessKeyId":"{ACCESS_KEY}","SecretAccessKey":"{SECRET_KEY}","Token":"session","Expiration":"{end}"}}"#
         ))
@@ -114,31 +120,135 @@ fn a_profile_is_that_of_the_output_and_not_of_the_environment() {
     delivers(&router, &sink);
 }
 
-/// Checklist: outputs 38; firelens 32
-#[test]
-fn a_web_identity_is_exchanged_for_credentials() {
-    let sink = of_session();
-    let sts = Endpoint::answering(format!(
+/// A service that exchanges every token for the key that the sink takes.
+fn sts() -> Endpoint {
+    Endpoint::answering(format!(
         "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
          <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{ACCESS_KEY}</AccessKeyId>\
          <SecretAccessKey>{SECRET_KEY}</SecretAccessKey><SessionToken>session</SessionToken>\
          <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
          </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
-    ));
+    ))
+}
+
+/// Checklist: outputs 38; firelens 32
+#[test]
+fn a_web_identity_comes_before_a_container_and_a_container_before_the_instance() {
+    let (sink, sts) = (of_session(), sts());
+    let (container, instance) = (Endpoint::of_keys(), Endpoint::answering("{}".to_owned()));
+    let instance_url = format!("http://{}", instance.address);
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "web-token").unwrap();
-    let router = Router::new()
-        .without_credentials()
+    let common = || {
+        Router::new()
+            .without_credentials()
+            .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container.url())
+            .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance_url)
+    };
+    let router = common()
         .environment("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/logs")
         .environment("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap())
         .environment("AWS_ENDPOINT_URL_STS", &format!("http://{}", sts.address))
-        .environment("AWS_EC2_METADATA_DISABLED", "true")
         .forward(&[])
         .logs(&sink, &[])
         .start();
     delivers(&router, &sink);
-    assert_eq!(sts.heads().len(), 1);
+    assert_eq!((sts.heads().len(), container.heads().len()), (1, 0));
+    let sink = of_session();
+    let router = common().forward(&[]).logs(&sink, &[]).start();
+    delivers(&router, &sink);
+    assert_eq!((container.heads().len(), instance.heads().len()), (1, 0));
+}
+
+/// Checklist: outputs 38; firelens 32
+#[test]
+fn a_relative_url_comes_before_a_full_one() {
+    let (sink, full) = (of_session(), Endpoint::of_keys());
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/creds/me")
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &full.url())
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    router.connect().send(&Frame::new("app").marked(0, 0, 50));
+    // Nobody answers at the address of relative URLs here.
+    router.process.says("the events are held");
+    assert_eq!(full.heads(), [""; 0]);
+}
+
+/// Checklist: outputs 38
+#[test]
+fn the_file_of_a_token_is_read_each_time() {
+    let brief = jiff::SignedDuration::from_secs(3);
+    let (sink, endpoint) = (of_session(), Endpoint::of_keys_for(brief));
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "first").unwrap();
+    let router = Router::new()
+        .without_credentials()
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint.url())
+        .environment(
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            token.to_str().unwrap(),
+        )
+        .forward(&[])
+        .logs(&sink, &[])
+        .start();
+    delivers(&router, &sink);
+    std::fs::write(&token, "second").unwrap();
+    let mut client = router.connect();
+    let sent = |head: &str, token: &str| {
+        let wanted = format!("authorization: {token}\r\n");
+        head.to_ascii_lowercase().contains(&wanted)
+    };
+    eventually(
+        "the second token is sent",
+        || format!("{:?}", endpoint.heads()),
+        || {
+            client.send(&Frame::new("app").marked(0, 0, 50));
+            sent(endpoint.heads().last()?, "second").then_some(())
+        },
+    );
+    assert!(sent(&endpoint.heads()[0], "first"));
+}
+
+/// Checklist: outputs 40
+#[test]
+fn the_region_is_that_of_the_profile_and_else_that_of_the_instance() {
+    // It answers with the same words when it is asked for a token and when it is asked for the region.
+    let instance = Endpoint::answering("eu-west-1".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    for (profile, is_asked) in [("[default]\nregion = eu-west-1\n", false), ("", true)] {
+        let sink = Sink::start();
+        let config = folder.path().join("config");
+        std::fs::write(&config, profile).unwrap();
+        let endpoint = sink.endpoint.to_string();
+        let router = Router::new()
+            .environment("AWS_CONFIG_FILE", config.to_str().unwrap())
+            .environment(
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                &format!("http://{}", instance.address),
+            )
+            .forward(&[])
+            .section(
+                "OUTPUT",
+                "kinesis_firehose",
+                &[
+                    ("Match", "*"),
+                    ("endpoint", &endpoint),
+                    ("tls", "Off"),
+                    ("delivery_stream", "delivery"),
+                    ("log_key", "log"),
+                ],
+            )
+            .start();
+        delivers(&router, &sink);
+        let asked = instance.heads().iter().any(|head| head.contains("/region"));
+        assert_eq!(asked, is_asked);
+    }
 }
 
 #[test]

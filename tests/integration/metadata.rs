@@ -227,11 +227,14 @@ fn after_a_reload_the_old_filter_asks_no_more() {
     running.configure(&other);
     running.process.signal(rustix::process::Signal::HUP);
     running.process.says("successful reload done");
+    let mut client = Client::connect(running.forward());
+    client.send(&Frame::new("app").log("x"));
+    has(&running, &[r#"{"log":"x"}"#]);
     // The first question, for the token, would be followed by others.
     let before = old.asked();
     old.open();
-    Client::connect(running.forward()).send(&Frame::new("app").log("x"));
-    has(&running, &[r#"{"log":"x"}"#]);
+    client.send(&Frame::new("app").log("y"));
+    has(&running, &[r#"{"log":"x"}"#, r#"{"log":"y"}"#]);
     assert_eq!(old.asked(), before);
     running.terminate();
     running.end();

@@ -151,6 +151,28 @@ fn an_upload_in_parts_goes_on_after_a_kill_and_holds_everything_in_order() {
 
 /// Checklist: outputs 43
 #[test]
+fn what_gathers_in_an_outage_becomes_objects_of_the_usual_size() {
+    let (bucket, store) = (Bucket::failing(2), tempfile::tempdir().unwrap());
+    let settings = [("s3_key_format", "/$INDEX"), ("total_file_size", "11M")];
+    let mut router = router(&bucket, store.path(), &settings);
+    let line = |number: usize| format!("{number:06}{}", "x".repeat(60_000));
+    for number in (0..700).step_by(10) {
+        let numbers = number..number + 10;
+        let frame = numbers.fold(Frame::new("t"), |frame, number| frame.log(&line(number)));
+        store_frame(&router, frame);
+    }
+    router.terminate();
+    assert!(router.end().0.success());
+    let objects = bucket.has(3);
+    let largest = objects.values().map(Vec::len).max();
+    assert!(largest < Some(17 << 20), "{largest:?}");
+    let expected: Vec<_> = (0..700).map(line).collect();
+    assert!(lines(objects.into_values()) == expected);
+    assert_eq!(bucket.violations(), [""; 0]);
+}
+
+/// Checklist: outputs 43
+#[test]
 fn an_upload_whose_end_fails_although_the_status_is_200_is_ended_again() {
     let (bucket, store) = (Bucket::start(), tempfile::tempdir().unwrap());
     bucket.fail_completion();

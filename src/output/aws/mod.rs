@@ -171,7 +171,10 @@ impl Aws {
     async fn load(&self) -> Result<Session, String> {
         let agent = sanitised(&self.agent);
         let (http, connector) = self.transport.client(&agent);
-        let region = self.region.find(self.profile.as_deref()).await?;
+        let region = self
+            .region
+            .find(self.profile.as_deref(), http.clone())
+            .await?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new(region.clone()))

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::task::Metadata;
 use crate::config::{Settings, Variables};
@@ -43,11 +47,15 @@ impl RegionSource {
         }
     }
 
-    /// The region.
+    /// The region; the instance is asked through `http`.
     ///
     /// # Errors
     /// When nobody knows it now.
-    pub(super) async fn find(&self, profile: Option<&str>) -> Result<String, String> {
+    pub(super) async fn find(
+        &self,
+        profile: Option<&str>,
+        http: SharedHttpClient,
+    ) -> Result<String, String> {
         let metadata = match self {
             Self::Known(region) => return Ok(region.clone()),
             Self::Asked(metadata) => metadata,
@@ -57,11 +65,14 @@ impl RegionSource {
         {
             return Ok(region.to_owned());
         }
-        let mut chain = DefaultRegionChain::builder();
+        let config = ProviderConfig::without_region().with_http_client(http);
+        let mut of_profile = ProfileFileRegionProvider::builder().configure(&config);
         if let Some(profile) = profile {
-            chain = chain.profile_name(profile);
+            of_profile = of_profile.profile_name(profile);
         }
-        let region = chain.build().region().await;
+        let of_instance = ImdsRegionProvider::builder().configure(&config);
+        let chain = RegionProviderChain::first_try(of_profile.build());
+        let region = chain.or_else(of_instance.build()).region().await;
         region
             .map(|region| region.as_ref().to_owned())
             .ok_or_else(|| "the region is not known; set it, or AWS_REGION".to_owned())
@@ -112,13 +123,13 @@ mod tests {
     }
 
     /// Checklist: outputs 40
-    #[tokio::test]
-    async fn the_setting_wins() {
+    #[test]
+    fn the_setting_wins() {
         let (source, problems) = configured(&[("region", "eu-west-1")], |settings| {
             RegionSource::read(settings, "region")
         });
         assert_eq!(problems, [""; 0]);
-        assert_eq!(source.find(None).await.unwrap(), "eu-west-1");
+        assert_eq!(source.known(), Some("eu-west-1"));
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Body {
                 let mut text = std::mem::take(&mut self.text);
                 text.clear();
                 let written = go.write(item.event, &mut text);
-                let length = escape(trimmed(&text), &mut self.bytes);
+                let length = escape(text.trim_ascii(), &mut self.bytes);
                 self.text = text;
                 written.map(|()| length)?
             }
@@ -295,7 +295,7 @@ impl Body {
             Message::Go(go) => {
                 self.text.clear();
                 if go.write(item.event, &mut self.text).is_ok() {
-                    text.extend_from_slice(trimmed(&self.text));
+                    text.extend_from_slice(self.text.trim_ascii());
                 }
             }
         }
@@ -324,11 +324,6 @@ impl Body {
         self.bytes.extend_from_slice(b"]}");
         (self.bytes.into(), positions)
     }
-}
-
-/// A text without blanks at its ends, those of Unicode among them.
-fn trimmed(text: &[u8]) -> &[u8] {
-    std::str::from_utf8(text).map_or(text.trim_ascii(), |text| text.trim().as_bytes())
 }
 
 #[cfg(test)]

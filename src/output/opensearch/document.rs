@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use md5::{Digest as _, Md5};
 
 use crate::accessor::Accessor;
@@ -38,6 +40,8 @@ pub(super) struct Documents {
 #[derive(Debug)]
 enum Index {
     Fixed(String),
+    /// With the date of now in it.
+    Dated(String),
     Template(Template),
     /// A prefix, perhaps out of the record, and a date.
     Logstash {
@@ -134,8 +138,7 @@ fn operation(settings: &mut Settings<'_>, id: &Id) -> Operation {
 /// Reads a strftime format.
 fn date_format(settings: &mut Settings<'_>, key: &'static str, default: &str) -> String {
     let format = settings.text(key).unwrap_or_else(|| default.to_owned());
-    let zoned = Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
-    match jiff::fmt::strtime::format(&format, &zoned) {
+    match strtime::format(&format, &date(EventTime::default())) {
         Ok(_) => format,
         Err(error) => {
             settings.error(key, error.to_string());
@@ -172,7 +175,9 @@ impl Index {
             };
         }
         if !templates || !index.contains('$') {
-            return Self::Fixed(index);
+            let is_dated =
+                index.contains('%') && strtime::format(&index, &date(EventTime::default())).is_ok();
+            return if is_dated { Self::Dated } else { Self::Fixed }(index);
         }
         match Template::new(&index) {
             Ok(template) => Self::Template(template),
@@ -186,6 +191,10 @@ impl Index {
     fn write(&self, item: Item<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Fixed(index) => {
+                escape(index.as_bytes(), out);
+            }
+            Self::Dated(format) => {
+                let index = date(EventTime::now()).strftime(format).to_string();
                 escape(index.as_bytes(), out);
             }
             Self::Template(template) => {
@@ -220,15 +229,16 @@ impl Index {
                 } else {
                     item.event.time
                 };
-                let _infallible = write!(out, "{}", timestamp(time).strftime(format));
+                let _infallible = write!(out, "{}", date(time).strftime(format));
             }
         }
     }
 }
 
-fn timestamp(time: EventTime) -> Timestamp {
+fn date(time: EventTime) -> Zoned {
     let seconds = i64::try_from(time.seconds).unwrap_or(i64::MAX);
-    Timestamp::new(seconds, time.nanos.cast_signed()).unwrap_or(Timestamp::MAX)
+    let timestamp = Timestamp::new(seconds, time.nanos.cast_signed()).unwrap_or(Timestamp::MAX);
+    timestamp.to_zoned(TimeZone::UTC)
 }
 
 /// Writes documents.
@@ -326,7 +336,7 @@ impl Documents {
             out.push(b'{');
             self.json.string(self.time_key.as_bytes(), out);
             out.extend_from_slice(b":\"");
-            let date = timestamp(event.time);
+            let date = date(event.time);
             let date = date.strftime(&self.time_format);
             let _infallible = if self.nanos {
                 write!(out, "{date}.{:09}Z\"", event.time.nanos)
@@ -502,6 +512,12 @@ mod tests {
         assert_eq!(index(&[("index", "l-$k")], record), "l-v");
         assert_eq!(index(&[("index", "l-$none")], record), "l-");
         assert_eq!(index(&[("index", "$none")], record), "fluent-bit");
+        let dated = index(&[("index", "l-%Y-%Z")], record);
+        assert!(
+            dated.starts_with("l-2") && dated.ends_with("-UTC"),
+            "{dated}"
+        );
+        assert_eq!(index(&[("index", "100%")], record), "100%");
         let logstash = ("logstash_format", "on");
         assert_eq!(index(&[logstash], record), "logstash-2023.11.14");
         let keyed = [

@@ -60,7 +60,10 @@ pub(super) struct Worker {
 /// What only one uploads at a time.
 #[derive(Debug, Default)]
 struct Progress {
+    /// Those that take more parts, by their tags.
     uploads: HashMap<String, Upload>,
+    /// Those that take none and wait for their completion.
+    full: Vec<Upload>,
     /// Failures since the last success, for uploads that only wait for their completion.
     failures: u32,
 }
@@ -72,6 +75,28 @@ struct Job {
     /// No more will come for its object.
     is_last: bool,
     attempts: u32,
+}
+
+impl Rules {
+    /// Whether an object takes no more parts.
+    fn is_full(&self, upload: &Upload) -> bool {
+        upload.bytes >= self.total_size || upload.parts.len() >= PARTS_MAX
+    }
+}
+
+impl Progress {
+    fn keep(&mut self, upload: Upload, rules: &Rules) {
+        if rules.is_full(&upload) {
+            self.full.push(upload);
+        } else {
+            self.uploads.insert(upload.tag.clone(), upload);
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.full.retain(|upload| upload.id != id);
+        self.uploads.retain(|_, upload| upload.id != id);
+    }
 }
 
 impl Worker {
@@ -139,10 +164,9 @@ impl Worker {
             );
         }
         self.enqueue(found.chunks, true);
-        let uploads = found.uploads.into_iter();
-        progress
-            .uploads
-            .extend(uploads.map(|upload| (upload.tag.clone(), upload)));
+        for upload in found.uploads {
+            progress.keep(upload, &self.rules);
+        }
         Ok(())
     }
 
@@ -326,7 +350,8 @@ impl Worker {
             upload.bytes = u64::MAX;
         }
         let (store, kept) = (Arc::clone(&self.store), upload.clone());
-        progress.uploads.insert(upload.tag.clone(), upload);
+        progress.uploads.remove(&upload.tag);
+        progress.keep(upload, &self.rules);
         on_disk(move || store.keep_upload(&kept)).await
     }
 
@@ -341,12 +366,10 @@ impl Worker {
         let now = SystemTime::now();
         let is_due = |upload: &Upload| {
             let age = now.duration_since(upload.created).unwrap_or_default();
-            all || upload.bytes >= self.rules.total_size
-                || upload.parts.len() >= PARTS_MAX
-                || age >= self.rules.timeout
+            all || age >= self.rules.timeout
         };
-        let uploads = progress.uploads.values();
-        let due: Vec<_> = uploads.filter(|upload| is_due(upload)).cloned().collect();
+        let growing = progress.uploads.values().filter(|upload| is_due(upload));
+        let due: Vec<_> = progress.full.iter().chain(growing).cloned().collect();
         let mut is_failing = false;
         for upload in due {
             match self.bucket.complete(&upload).await {
@@ -359,7 +382,7 @@ impl Worker {
                     continue;
                 }
             }
-            progress.uploads.remove(&upload.tag);
+            progress.forget(upload.id);
             self.forget_upload(upload).await;
         }
         progress.failures = if is_failing {
@@ -409,4 +432,45 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|ended| Err(io::Error::other(ended)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checklist: outputs 43
+    #[test]
+    fn an_object_of_ten_thousand_parts_or_of_its_size_takes_no_more() {
+        let rules = Rules {
+            key: KeyFormat::new("/k", ".", true).unwrap(),
+            use_put_object: false,
+            chunk_size: 5 << 20,
+            total_size: 100 << 30,
+            timeout: Duration::from_mins(10),
+            ordered: true,
+            retries: None,
+            quarantine: false,
+        };
+        let upload = |parts: usize, bytes: u64| Upload {
+            id: bytes,
+            tag: "t".to_owned(),
+            key: "k".to_owned(),
+            token: "u".to_owned(),
+            created: SystemTime::now(),
+            parts: vec!["e".to_owned(); parts],
+            bytes,
+        };
+        let mut progress = Progress::default();
+        for (upload, full) in [
+            (upload(9_999, 1), 0),
+            (upload(10_000, 2), 1),
+            (upload(1, 100 << 30), 2),
+        ] {
+            progress.keep(upload, &rules);
+            assert_eq!(progress.full.len(), full);
+        }
+        assert_eq!(progress.uploads["t"].id, 1);
+        progress.forget(2);
+        assert_eq!(progress.full.len(), 1);
+    }
 }
